@@ -1,0 +1,186 @@
+//! Configuration: what is asked of the kernel and of the caches in this process.
+
+mod presets;
+
+pub use presets::Preset;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How file data move between an application and the storage.
+///
+/// An enum and not a set of switches: the kernel excludes the combinations (with
+/// `FUSE_WRITEBACK_CACHE` granted it leaves passthrough off, see `fs/fuse/inode.c`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IoMode {
+    /// The kernel reads and writes the file behind the mount itself; no request reaches the
+    /// daemon. As coherent as the backing file. Where the storage or the kernel cannot, the mount
+    /// falls back to [`WritebackCache`](IoMode::WritebackCache) if
+    /// [`enable_writeback`](OptimizedFUSEConfig::enable_writeback) is set, otherwise to
+    /// [`WriteThrough`](IoMode::WriteThrough). Linux 6.9.
+    Passthrough,
+    /// Reads and writes go through the page cache of the mount, and dirty pages are written later.
+    /// The kernel owns size and modification time of a file: the backing data must not change
+    /// behind the mount. Needs [`enable_writeback`](OptimizedFUSEConfig::enable_writeback).
+    WritebackCache,
+    /// Reads are cached, each write is a request before write(2) returns.
+    WriteThrough,
+    /// No page cache: each read and each write is a request (`FOPEN_DIRECT_IO`).
+    Direct,
+}
+
+/// Who arbitrates fcntl(2) and flock(2) locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockMode {
+    /// The kernel, among the processes that use this mount: no request, interruptible.
+    Kernel,
+    /// The daemon's `LockManager`: each lock is a request.
+    Daemon,
+}
+
+/// Whether a directory listing returns attributes with the names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadDirPlus {
+    /// Names only; a stat of each is a lookup.
+    Off,
+    /// The kernel decides from use: attributes once a listing is followed by lookups
+    /// (`FUSE_READDIRPLUS_AUTO`).
+    Auto,
+    /// Always.
+    On,
+}
+
+/// How much of what the kernel offers is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelFeatures {
+    /// Nothing beyond the defaults of the transport: the yardstick.
+    Minimal,
+    /// All that this library honours and the kernel has.
+    All,
+}
+
+/// Every setting of a mount, with the field names of the project's specification.
+///
+/// Start from a preset and change what differs:
+///
+/// ```
+/// use dynamicfs::OptimizedFUSEConfig;
+///
+/// let mut config = OptimizedFUSEConfig::balanced();
+///
+/// // Increase cache for read-heavy workload
+/// config.attr_timeout_secs = 15;
+/// config.xattr_cache_size = 10000;
+///
+/// // Decrease for write-heavy workload
+/// config.attr_timeout_secs = 1;
+/// config.enable_writeback = false;
+/// # assert!(config.attr_timeout_secs == 1);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct OptimizedFUSEConfig {
+    /// How long the kernel may use attributes without asking, whole seconds, 0 to 86,400.
+    /// Default 5: an out-of-band change is seen within that time.
+    pub attr_timeout_secs: u64,
+    /// Milliseconds added to [`attr_timeout_secs`](Self::attr_timeout_secs), 0 to 999. Default 0.
+    pub attr_timeout_millis: u32,
+    /// How long the kernel may use a name without asking, whole seconds, 0 to 86,400. Default 5.
+    pub entry_timeout_secs: u64,
+    /// Milliseconds added to [`entry_timeout_secs`](Self::entry_timeout_secs), 0 to 999. Default 0.
+    pub entry_timeout_millis: u32,
+    /// How long the kernel may remember that a name does not exist, whole seconds, 0 to 86,400.
+    /// Default 1: shorter than the others, because programs wait for files to appear.
+    pub negative_timeout_secs: u64,
+    /// Milliseconds added to [`negative_timeout_secs`](Self::negative_timeout_secs), 0 to 999.
+    /// Default 0.
+    pub negative_timeout_millis: u32,
+
+    /// Detect sequential reads and fetch ahead of them. Default on.
+    pub enable_readahead: bool,
+    /// Largest readahead window in bytes, 4 KiB to 64 MiB. Default 128 KiB, the kernel's own.
+    pub readahead_size: usize,
+
+    /// Threads that serve requests, 1 to 256. Default: the CPUs of this machine, at most 8; more
+    /// only hand cache lines around.
+    pub worker_threads: usize,
+
+    /// Let writes be acknowledged before the storage has them, where the storage has no
+    /// kernel-backed file. Default off: a crash of the daemon then loses nothing acknowledged.
+    pub enable_writeback: bool,
+    /// Bytes of unwritten data held at most in this process, 0 to 1 GiB. Default 4 MiB.
+    pub writeback_buffer_size: usize,
+
+    /// Cache extended attributes in this process (the kernel caches none). Default on.
+    pub enable_xattr_cache: bool,
+    /// Entries of the extended attribute cache, 1 to 10,000,000. Default 1,000.
+    pub xattr_cache_size: usize,
+    /// Bytes of names and values in that cache, 4 KiB to 4 GiB. Default 8 MiB.
+    pub xattr_cache_bytes: usize,
+    /// How long such an entry is used, whole seconds, 0 to 86,400. Default 30.
+    pub xattr_cache_ttl_secs: u64,
+    /// Milliseconds added to [`xattr_cache_ttl_secs`](Self::xattr_cache_ttl_secs), 0 to 999.
+    /// Default 0.
+    pub xattr_cache_ttl_millis: u32,
+
+    /// Largest read request in bytes, 4 KiB to 16 MiB. Default 1 MiB.
+    pub max_read_size: usize,
+    /// Largest write request in bytes, 4 KiB to 16 MiB. Default 1 MiB. The kernel may grant less
+    /// (`fs.fuse.max_pages_limit`).
+    pub max_write_size: usize,
+    /// Asynchronous requests (readahead, writeback) in flight, 1 to 65,535. Default 64.
+    pub max_background: u16,
+
+    /// The path of file data. Default passthrough.
+    pub io_mode: IoMode,
+    /// Who arbitrates locks. Default the kernel.
+    pub lock_mode: LockMode,
+    /// Attributes with directory listings. Default auto.
+    pub readdirplus: ReadDirPlus,
+    /// What is asked of the kernel. Default all.
+    pub kernel_features: KernelFeatures,
+
+    /// Let users other than the one who mounted enter (`allow_other`). Default on.
+    pub allow_other: bool,
+    /// Let the kernel check permissions from mode and ACL (`default_permissions`). Default on.
+    /// Without it the storage checks each operation as the caller, and names are not cached when
+    /// others may enter, because a cached name is not checked again.
+    pub default_permissions: bool,
+}
+
+impl OptimizedFUSEConfig {
+    /// Lifetime of cached attributes.
+    pub fn attr_timeout(&self) -> Duration {
+        timeout(self.attr_timeout_secs, self.attr_timeout_millis)
+    }
+
+    /// Lifetime of cached names.
+    pub fn entry_timeout(&self) -> Duration {
+        timeout(self.entry_timeout_secs, self.entry_timeout_millis)
+    }
+
+    /// Lifetime of the memory that a name does not exist.
+    pub fn negative_timeout(&self) -> Duration {
+        timeout(self.negative_timeout_secs, self.negative_timeout_millis)
+    }
+
+    /// Lifetime of a cached extended attribute.
+    pub fn xattr_cache_ttl(&self) -> Duration {
+        timeout(self.xattr_cache_ttl_secs, self.xattr_cache_ttl_millis)
+    }
+}
+
+impl Default for OptimizedFUSEConfig {
+    fn default() -> Self {
+        Self::balanced()
+    }
+}
+
+fn timeout(secs: u64, millis: u32) -> Duration {
+    Duration::from_secs(secs).saturating_add(Duration::from_millis(u64::from(millis)))
+}

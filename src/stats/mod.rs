@@ -1,0 +1,5 @@
+//! Counters and latencies of a mount.
+
+mod opcode;
+
+pub use opcode::Opcode;

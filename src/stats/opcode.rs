@@ -1,0 +1,64 @@
+//! The operations that are counted.
+
+macro_rules! opcodes {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+        /// An operation of the FUSE protocol (`enum fuse_opcode` in the kernel's `fuse.h`).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Opcode {
+            $(#[doc = concat!("`FUSE_", $name, "`")] $variant,)*
+        }
+
+        impl Opcode {
+            /// All of them.
+            pub const ALL: &'static [Opcode] = &[$(Opcode::$variant,)*];
+
+            /// The kernel's name, without `FUSE_`, in capitals.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Opcode::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+opcodes! {
+    Lookup => "LOOKUP",
+    Forget => "FORGET",
+    GetAttr => "GETATTR",
+    SetAttr => "SETATTR",
+    ReadLink => "READLINK",
+    SymLink => "SYMLINK",
+    MkNod => "MKNOD",
+    MkDir => "MKDIR",
+    Unlink => "UNLINK",
+    RmDir => "RMDIR",
+    Rename => "RENAME",
+    Link => "LINK",
+    Open => "OPEN",
+    Read => "READ",
+    Write => "WRITE",
+    StatFs => "STATFS",
+    Release => "RELEASE",
+    FSync => "FSYNC",
+    SetXAttr => "SETXATTR",
+    GetXAttr => "GETXATTR",
+    ListXAttr => "LISTXATTR",
+    RemoveXAttr => "REMOVEXATTR",
+    Flush => "FLUSH",
+    OpenDir => "OPENDIR",
+    ReadDir => "READDIR",
+    ReadDirPlus => "READDIRPLUS",
+    ReleaseDir => "RELEASEDIR",
+    FSyncDir => "FSYNCDIR",
+    GetLk => "GETLK",
+    SetLk => "SETLK",
+    Access => "ACCESS",
+    Create => "CREATE",
+    Fallocate => "FALLOCATE",
+    LSeek => "LSEEK",
+    CopyFileRange => "COPY_FILE_RANGE",
+    IoCtl => "IOCTL",
+    Poll => "POLL",
+    BMap => "BMAP",
+}

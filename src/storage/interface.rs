@@ -1,0 +1,367 @@
+//! The trait that a storage implements.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Access, FallocateFlags, RenameFlags, XattrFlags};
+
+use super::types::*;
+
+/// A storage: what holds the files that a mount shows.
+///
+/// Operations are inode-based and take `&self`; several threads call them at once. Every method
+/// has a default, which says "not supported" in the way the kernel understands: a storage
+/// implements what it has.
+///
+/// # Lookup counts
+///
+/// Each successful [`lookup`](Self::lookup), [`mknod`](Self::mknod), [`mkdir`](Self::mkdir),
+/// [`symlink`](Self::symlink), [`link`](Self::link), [`create`](Self::create), and each entry
+/// *taken* from [`readdirplus`](Self::readdirplus) except `.` and `..`, raises the lookup count of
+/// the inode it returns by one. [`forget`](Self::forget) lowers it. The number stays valid until
+/// the count is zero, whatever happens to the names. [`readdir`](Self::readdir) raises nothing.
+/// (Linux, `Documentation/filesystems/fuse`; `FUSE_FORGET` in `fuse.h`.)
+///
+/// # Permissions
+///
+/// A mount with `default_permissions` lets the kernel check; without it the storage checks, as
+/// `caller`. Either way, what is created belongs to `caller`.
+///
+/// # Example
+///
+/// A storage with one file:
+///
+/// ```
+/// use std::ffi::OsStr;
+/// use dynamicfs::storage::*;
+///
+/// struct Hello;
+///
+/// impl Hello {
+///     fn attr(ino: Ino, kind: FileKind, perm: u16, size: u64) -> Attr {
+///         let now = Timestamp::now();
+///         Attr { ino, size, blocks: 1, blksize: 4096, kind, perm, nlink: 1, uid: 0, gid: 0,
+///                rdev: 0, atime: now, mtime: now, ctime: now, btime: None }
+///     }
+/// }
+///
+/// impl FilesystemInterface for Hello {
+///     fn lookup(&self, _: &Caller, parent: Ino, name: &OsStr) -> Result<Entry> {
+///         match (parent, name.to_str()) {
+///             (ROOT_INO, Some("hello")) => Ok(Entry::new(self.getattr(2, None)?, 0)),
+///             _ => Err(Errno::NOENT),
+///         }
+///     }
+///     fn getattr(&self, ino: Ino, _: Option<Fh>) -> Result<Attr> {
+///         match ino {
+///             ROOT_INO => Ok(Hello::attr(ino, FileKind::Directory, 0o555, 0)),
+///             _ => Ok(Hello::attr(ino, FileKind::RegularFile, 0o444, 6)),
+///         }
+///     }
+///     fn read(&self, _: Ino, _: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
+///         let rest = b"hello\n".get(offset as usize..).unwrap_or_default();
+///         let n = rest.len().min(buf.len());
+///         buf[..n].copy_from_slice(&rest[..n]);
+///         Ok(n)
+///     }
+/// }
+/// # let entry = Hello.lookup(&Caller::ROOT, ROOT_INO, OsStr::new("hello")).unwrap();
+/// # assert_eq!(entry.attr.size, 6);
+/// ```
+#[allow(unused_variables, clippy::too_many_arguments)]
+pub trait FilesystemInterface: Send + Sync {
+    /// What this storage is and has. Asked once, before mounting.
+    fn capabilities(&self) -> StorageCapabilities {
+        StorageCapabilities {
+            kernel_backed: false,
+            xattrs: false,
+            posix_acls: false,
+            exclusive: false,
+        }
+    }
+
+    /// The mount is gone: write out what is held, free what is kept. Called once.
+    fn destroy(&self) {}
+
+    /// Finds `name` in the directory `parent`. Raises the lookup count.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is no such name, `ENOTDIR`, `EACCES`, `ENAMETOOLONG`.
+    fn lookup(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<Entry> {
+        Err(Errno::NOENT)
+    }
+
+    /// The kernel drops `nlookup` references to `ino`.
+    fn forget(&self, ino: Ino, nlookup: u64) {}
+
+    /// Attributes of `ino`, through the open file `fh` where given (fstat(2)).
+    fn getattr(&self, ino: Ino, fh: Option<Fh>) -> Result<Attr> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Changes attributes and returns the new ones. All that is asked, or an error.
+    fn setattr(&self, caller: &Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Target of a symbolic link, verbatim.
+    fn readlink(&self, ino: Ino) -> Result<PathBuf> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Creates a file node of any kind but a directory or a link. Raises the lookup count.
+    fn mknod(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        name: &OsStr,
+        mode: CreateMode,
+        rdev: u32,
+    ) -> Result<Entry> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Creates a directory. Raises the lookup count.
+    fn mkdir(&self, caller: &Caller, parent: Ino, name: &OsStr, mode: CreateMode) -> Result<Entry> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Removes a name of anything but a directory. Open files and the inode stay usable.
+    fn unlink(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Removes an empty directory.
+    fn rmdir(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Creates a symbolic link to `target`. Raises the lookup count.
+    fn symlink(&self, caller: &Caller, parent: Ino, name: &OsStr, target: &Path) -> Result<Entry> {
+        Err(Errno::PERM)
+    }
+
+    /// Renames, atomically; flags as in renameat2(2): `NOREPLACE`, `EXCHANGE`, `WHITEOUT`.
+    ///
+    /// # Errors
+    /// `EINVAL` for flags that the storage does not know.
+    fn rename(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        name: &OsStr,
+        newparent: Ino,
+        newname: &OsStr,
+        flags: RenameFlags,
+    ) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Gives `ino` a further name. Raises the lookup count.
+    fn link(&self, caller: &Caller, ino: Ino, newparent: Ino, newname: &OsStr) -> Result<Entry> {
+        Err(Errno::PERM)
+    }
+
+    /// Opens a file. `O_TRUNC` may be among the flags and is carried out here.
+    fn open(&self, caller: &Caller, ino: Ino, flags: OpenFlags) -> Result<Fh> {
+        Ok(0)
+    }
+
+    /// Creates and opens a file; with `O_EXCL` only if it does not exist. Raises the lookup count.
+    fn create(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        name: &OsStr,
+        mode: CreateMode,
+        flags: OpenFlags,
+    ) -> Result<(Entry, Fh)> {
+        Err(Errno::NOSYS)
+    }
+
+    /// The kernel file behind an open file, for passthrough.
+    ///
+    /// The kernel reopens it with the flags of each FUSE file, so any access mode will do, but
+    /// not `O_PATH`. `None` where there is none.
+    fn backing_file(&self, ino: Ino, fh: Fh) -> Option<Arc<OwnedFd>> {
+        None
+    }
+
+    /// Reads into `buf` from `offset` (bytes); fewer bytes than asked mean end of file.
+    fn read(&self, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Writes `data` at `offset` (bytes) and says how many bytes it took.
+    ///
+    /// An open file with `O_APPEND` gets its offset from the kernel, except with a writeback
+    /// cache. Set-user-id and set-group-id bits are dropped as write(2) by `caller` would.
+    fn write(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        fh: Fh,
+        offset: u64,
+        data: &[u8],
+        flags: WriteFlags,
+    ) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// A descriptor of the open file was closed: errors of earlier writes may be told here.
+    fn flush(&self, ino: Ino, fh: Fh) -> Result<()> {
+        Ok(())
+    }
+
+    /// The last descriptor and mapping of the open file is gone.
+    fn release(&self, ino: Ino, fh: Fh) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes contents (and, unless `datasync`, attributes) durable before it returns, fsync(2).
+    fn fsync(&self, ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Opens a directory.
+    fn opendir(&self, caller: &Caller, ino: Ino) -> Result<Fh> {
+        Ok(0)
+    }
+
+    /// Hands the names after the cookie `offset` (0: from the start) to `sink`, until there are no
+    /// more or it answers [`DirSink::Full`]. A name that exists during the whole listing comes
+    /// exactly once, `.` and `..` too.
+    fn readdir(
+        &self,
+        ino: Ino,
+        fh: Fh,
+        offset: u64,
+        sink: &mut dyn FnMut(&DirEntry<'_>) -> DirSink,
+    ) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Like [`readdir`](Self::readdir), with a lookup of each name.
+    ///
+    /// The entry is `None` for `.`, for `..`, and for a name whose lookup failed. Exactly those entries
+    /// that `sink` *takes* raise the lookup count.
+    fn readdirplus(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        fh: Fh,
+        offset: u64,
+        sink: &mut dyn FnMut(&DirEntry<'_>, Option<&Entry>) -> DirSink,
+    ) -> Result<()> {
+        self.readdir(ino, fh, offset, &mut |dirent| {
+            if dirent.name == "." || dirent.name == ".." {
+                return sink(dirent, None);
+            }
+            let entry = self.lookup(caller, ino, dirent.name).ok();
+            let answer = sink(dirent, entry.as_ref());
+            if let (DirSink::Full, Some(entry)) = (answer, entry) {
+                self.forget(entry.attr.ino, 1);
+            }
+            answer
+        })
+    }
+
+    /// The open directory is closed.
+    fn releasedir(&self, ino: Ino, fh: Fh) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes the names of an open directory durable, fsync(2) of a directory.
+    fn fsyncdir(&self, ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Figures of the file system that holds `ino`.
+    fn statfs(&self, ino: Ino) -> Result<StatFs> {
+        Ok(StatFs {
+            bsize: 4096,
+            frsize: 4096,
+            namelen: 255,
+            ..StatFs::default()
+        })
+    }
+
+    /// The whole value of an extended attribute, xattr(7).
+    ///
+    /// # Errors
+    /// `ENODATA` when there is no such attribute, `ENOTSUP` when there are none at all.
+    fn getxattr(&self, caller: &Caller, ino: Ino, name: &OsStr) -> Result<Vec<u8>> {
+        Err(Errno::NOTSUP)
+    }
+
+    /// The names of the extended attributes, each ended by NUL, as listxattr(2) returns them.
+    fn listxattr(&self, caller: &Caller, ino: Ino) -> Result<Vec<u8>> {
+        Err(Errno::NOTSUP)
+    }
+
+    /// Sets an extended attribute; `CREATE` and `REPLACE` as in setxattr(2).
+    fn setxattr(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<()> {
+        Err(Errno::NOTSUP)
+    }
+
+    /// Removes an extended attribute.
+    fn removexattr(&self, caller: &Caller, ino: Ino, name: &OsStr) -> Result<()> {
+        Err(Errno::NOTSUP)
+    }
+
+    /// May `caller` do this? access(2), chdir(2). Asked only without `default_permissions`.
+    fn access(&self, caller: &Caller, ino: Ino, mask: Access) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Allocates, punches or zeroes a range (bytes), fallocate(2).
+    fn fallocate(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        fh: Fh,
+        mode: FallocateFlags,
+        offset: u64,
+        len: u64,
+    ) -> Result<()> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    /// Finds data or a hole, lseek(2) with `SEEK_DATA` or `SEEK_HOLE`.
+    ///
+    /// # Errors
+    /// `ENXIO` when `offset` is at or past end of file; `ENOSYS` lets the kernel treat the whole file as
+    /// data.
+    fn lseek(&self, ino: Ino, fh: Fh, offset: u64, to: SeekTo) -> Result<u64> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Copies a range (bytes) between two open files inside the storage, copy_file_range(2).
+    fn copy_file_range(
+        &self,
+        caller: &Caller,
+        ino_in: Ino,
+        fh_in: Fh,
+        offset_in: u64,
+        ino_out: Ino,
+        fh_out: Fh,
+        offset_out: u64,
+        len: u64,
+    ) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// The range (bytes) will be read soon.
+    fn prefetch(&self, ino: Ino, fh: Fh, offset: u64, len: u64) -> Result<Prefetch> {
+        Ok(Prefetch::Unsupported)
+    }
+}
