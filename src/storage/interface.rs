@@ -79,6 +79,7 @@ pub trait FilesystemInterface: Send + Sync {
             xattrs: false,
             posix_acls: false,
             exclusive: false,
+            flush_on_close: true,
         }
     }
 

@@ -341,6 +341,9 @@ pub struct StorageCapabilities {
     pub posix_acls: bool,
     /// Nothing but this mount changes the data, so caches need no expiry.
     pub exclusive: bool,
+    /// [`flush`](super::FilesystemInterface::flush) has something to say: errors of earlier writes
+    /// appear at close(2), as on a network file system. Otherwise closes may send no request.
+    pub flush_on_close: bool,
 }
 
 /// Access mode and flags of open(2), as the kernel sends them.

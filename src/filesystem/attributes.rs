@@ -1,0 +1,55 @@
+//! Operations on attributes: getattr, setattr, access, statfs.
+
+use std::time::Duration;
+
+use rustix::fs::Access;
+
+use super::{AttrAnswer, DynamicFS};
+use crate::storage::{Attr, Caller, Fh, Ino, Result, SetAttr, StatFs};
+
+impl DynamicFS {
+    /// Attributes of an inode.
+    pub fn getattr(&self, ino: Ino, fh: Option<Fh>) -> Result<AttrAnswer> {
+        let attr = self.storage.getattr(ino, fh)?;
+        Ok(self.attr_answer(attr))
+    }
+
+    /// Changes attributes.
+    pub fn setattr(&self, caller: &Caller, ino: Ino, changes: &SetAttr) -> Result<AttrAnswer> {
+        // Data written before must not land after: neither behind a new end of file, nor with a
+        // time of modification later than the one that is set.
+        self.data_path.flush_inode(ino)?;
+        if let Some(size) = changes.size {
+            self.data_path.truncated(ino, size);
+        }
+        let attr = self.storage.setattr(caller, ino, changes)?;
+        Ok(self.attr_answer(attr))
+    }
+
+    /// May the caller do this? Asked by kernels that do not check themselves.
+    pub fn access(&self, caller: &Caller, ino: Ino, mask: Access) -> Result<()> {
+        self.storage.access(caller, ino, mask)
+    }
+
+    /// Figures of the file system.
+    pub fn statfs(&self, ino: Ino) -> Result<StatFs> {
+        self.storage.statfs(ino)
+    }
+
+    fn attr_answer(&self, attr: Attr) -> AttrAnswer {
+        AttrAnswer {
+            ttl: self.attr_ttl(attr.ino, None),
+            attr: self.data_path.as_seen(attr),
+        }
+    }
+
+    /// How long attributes may be kept: not at all while a shared mapping may change the file
+    /// behind the kernel's back.
+    pub(super) fn attr_ttl(&self, ino: Ino, of_storage: Option<Duration>) -> Duration {
+        if self.opens.may_change_unseen(ino) {
+            Duration::ZERO
+        } else {
+            of_storage.unwrap_or(self.policy().attr_ttl)
+        }
+    }
+}

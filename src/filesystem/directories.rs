@@ -1,0 +1,87 @@
+//! Operations on open directories.
+
+use super::{DirPlusEntry, DynamicFS, FileAccess, Opened};
+use crate::storage::{Caller, DirEntry, DirSink, Fh, FileKind, Ino, Result};
+
+impl DynamicFS {
+    /// Opens a directory. `Cached { keep }` says whether the kernel may use the listing it has.
+    pub fn opendir(&self, caller: &Caller, ino: Ino) -> Result<Opened> {
+        let fh = self.storage.opendir(caller, ino)?;
+        let policy = self.policy();
+        let access = if policy.keep_cache {
+            FileAccess::Cached {
+                keep: self.listings.is_fresh(ino, policy.entry_ttl),
+            }
+        } else {
+            FileAccess::Direct
+        };
+        Ok(Opened {
+            fh,
+            access,
+            no_flush: true,
+        })
+    }
+
+    /// Names after the cookie `offset`. Kinds that the storage does not know are looked up.
+    pub fn readdir(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        fh: Fh,
+        offset: u64,
+        sink: &mut dyn FnMut(&DirEntry<'_>, FileKind) -> DirSink,
+    ) -> Result<()> {
+        if offset == 0 {
+            self.listings.begin(ino);
+        }
+        self.storage.readdir(ino, fh, offset, &mut |dirent| {
+            match dirent.kind.or_else(|| self.kind_of(caller, ino, dirent)) {
+                Some(kind) => sink(dirent, kind),
+                // The name vanished between the listing and the lookup.
+                None => DirSink::Taken,
+            }
+        })
+    }
+
+    fn kind_of(&self, caller: &Caller, parent: Ino, dirent: &DirEntry<'_>) -> Option<FileKind> {
+        let entry = self.storage.lookup(caller, parent, dirent.name).ok()?;
+        self.storage.forget(entry.attr.ino, 1);
+        Some(entry.attr.kind)
+    }
+
+    /// Names after the cookie `offset`, with what a lookup of each would answer.
+    pub fn readdirplus(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        fh: Fh,
+        offset: u64,
+        sink: &mut dyn FnMut(&DirPlusEntry<'_>) -> DirSink,
+    ) -> Result<()> {
+        if offset == 0 {
+            self.listings.begin(ino);
+        }
+        self.storage
+            .readdirplus(caller, ino, fh, offset, &mut |dirent, entry| {
+                let is_dots = dirent.name == "." || dirent.name == "..";
+                if entry.is_none() && !is_dots {
+                    // The name vanished between the listing and the lookup.
+                    return DirSink::Taken;
+                }
+                sink(&DirPlusEntry {
+                    dirent,
+                    entry: entry.map(|entry| self.answer(*entry)),
+                })
+            })
+    }
+
+    /// Closes a directory.
+    pub fn releasedir(&self, ino: Ino, fh: Fh) -> Result<()> {
+        self.storage.releasedir(ino, fh)
+    }
+
+    /// Makes the names of a directory durable.
+    pub fn fsyncdir(&self, ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
+        self.storage.fsyncdir(ino, fh, datasync)
+    }
+}

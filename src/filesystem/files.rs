@@ -1,0 +1,157 @@
+//! Operations on open files, except the data themselves.
+
+use std::ffi::OsStr;
+
+use rustix::fs::{FallocateFlags, OFlags};
+
+use super::opens::OpenMode;
+use super::{DynamicFS, EntryAnswer, FileAccess, Opened};
+use crate::config::IoMode;
+use crate::storage::{Caller, CreateMode, Errno, Fh, Ino, OpenFlags, Result, SeekTo};
+
+impl DynamicFS {
+    /// Opens a file.
+    pub fn open(&self, caller: &Caller, ino: Ino, flags: OpenFlags) -> Result<Opened> {
+        if flags.contains(OFlags::TRUNC) {
+            self.data_path.flush_inode(ino)?;
+            self.data_path.truncated(ino, 0);
+        }
+        let fh = self.storage.open(caller, ino, flags)?;
+        Ok(self.admit(ino, fh, flags))
+    }
+
+    /// Creates and opens a file.
+    pub fn create(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        name: &OsStr,
+        mode: CreateMode,
+        flags: OpenFlags,
+    ) -> Result<(EntryAnswer, Opened)> {
+        let (entry, fh) = self.storage.create(caller, parent, name, mode, flags)?;
+        let opened = self.admit(entry.attr.ino, fh, flags);
+        Ok((self.answer(entry), opened))
+    }
+
+    /// Decides the way of the data for a file that the storage has just opened.
+    fn admit(&self, ino: Ino, fh: Fh, flags: OpenFlags) -> Opened {
+        let policy = self.policy();
+        let backing = if policy.io_mode == IoMode::Passthrough {
+            self.storage.backing_file(ino, fh)
+        } else {
+            None
+        };
+        let wanted = match policy.io_mode {
+            IoMode::Direct => OpenMode::Direct,
+            _ if backing.is_some() && policy.passthrough() => OpenMode::Passthrough,
+            _ => OpenMode::Cached,
+        };
+        let mappable = is_mappable_writable(flags);
+        let mode = self.opens.admit(ino, wanted, mappable);
+        let access = match (mode, backing) {
+            (OpenMode::Passthrough, Some(file)) => {
+                if mappable {
+                    // What the kernel has cached was allowed to live; from here on it may not.
+                    self.invalidator.attributes(ino);
+                }
+                FileAccess::Passthrough(file)
+            }
+            (OpenMode::Direct, _) => FileAccess::Direct,
+            _ => FileAccess::Cached {
+                keep: policy.keep_cache,
+            },
+        };
+        Opened {
+            fh,
+            access,
+            no_flush: policy.no_flush,
+        }
+    }
+
+    /// A transport could not register the backing file of `ino`: this and all later opens of the
+    /// mount are cached ones. Returns the access to use instead.
+    pub fn passthrough_refused(&self, ino: Ino, error: &std::io::Error) -> FileAccess {
+        self.policy().refuse_passthrough(format!(
+            "the kernel refused to register a backing file: {error}"
+        ));
+        self.opens.fall_back(ino);
+        FileAccess::Cached {
+            keep: self.policy().keep_cache,
+        }
+    }
+
+    /// A descriptor was closed.
+    pub fn flush(&self, ino: Ino, fh: Fh, lock_owner: u64) -> Result<()> {
+        self.release_posix_locks(ino, lock_owner);
+        self.data_path.flush_inode(ino)?;
+        self.storage.flush(ino, fh)
+    }
+
+    /// The open file is gone.
+    pub fn release(&self, ino: Ino, fh: Fh, flags: OpenFlags) -> Result<()> {
+        self.release_file_locks(ino, fh);
+        let flushed = self.data_path.flush_inode(ino);
+        self.data_path.closed(ino);
+        self.opens.dismiss(ino, is_mappable_writable(flags));
+        self.storage.release(ino, fh).and(flushed)
+    }
+
+    /// Makes a file durable.
+    pub fn fsync(&self, ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
+        self.data_path.flush_inode(ino)?;
+        self.storage.fsync(ino, fh, datasync)
+    }
+
+    /// Allocates, punches or zeroes a range.
+    pub fn fallocate(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        fh: Fh,
+        mode: FallocateFlags,
+        offset: u64,
+        len: u64,
+    ) -> Result<()> {
+        self.data_path.flush_inode(ino)?;
+        self.storage.fallocate(caller, ino, fh, mode, offset, len)?;
+        self.data_path.changed(ino, offset, len);
+        Ok(())
+    }
+
+    /// Finds data or a hole.
+    pub fn lseek(&self, ino: Ino, fh: Fh, offset: u64, to: SeekTo) -> Result<u64> {
+        self.data_path.flush_inode(ino)?;
+        self.storage.lseek(ino, fh, offset, to)
+    }
+
+    /// Copies between two open files.
+    #[allow(clippy::too_many_arguments)]
+    pub fn copy_file_range(
+        &self,
+        caller: &Caller,
+        ino_in: Ino,
+        fh_in: Fh,
+        offset_in: u64,
+        ino_out: Ino,
+        fh_out: Fh,
+        offset_out: u64,
+        len: u64,
+    ) -> Result<usize> {
+        if offset_in.checked_add(len).is_none() || offset_out.checked_add(len).is_none() {
+            return Err(Errno::OVERFLOW);
+        }
+        self.data_path.flush_inode(ino_in)?;
+        self.data_path.flush_inode(ino_out)?;
+        let copied = self.storage.copy_file_range(
+            caller, ino_in, fh_in, offset_in, ino_out, fh_out, offset_out, len,
+        )?;
+        self.data_path.changed(ino_out, offset_out, copied as u64);
+        Ok(copied)
+    }
+}
+
+/// Whether mmap(2) can map the file shared and writable: that needs reading and writing.
+fn is_mappable_writable(flags: OpenFlags) -> bool {
+    flags & OFlags::RWMODE == OFlags::RDWR
+}

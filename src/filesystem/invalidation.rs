@@ -1,0 +1,164 @@
+//! Telling the kernel what to drop, from a thread of its own.
+//!
+//! A notification waits for locks that a request may hold; sent from inside a request handler it can
+//! wait for itself. So handlers only queue.
+
+use std::ffi::OsString;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use crate::storage::Ino;
+
+/// Notifications waiting at most. More than that means that the kernel is stuck behind them; what
+/// does not fit is dropped, and the TTL bounds the staleness.
+const QUEUE: usize = 4096;
+
+/// The notifications of a transport (`FUSE_NOTIFY_*` of the kernel's `fuse.h`).
+pub trait KernelNotifier: Send {
+    /// Drop the attributes of an inode, and its cached pages from `offset` on for `len` bytes
+    /// (0: to the end). A negative `offset` drops attributes only.
+    fn inval_inode(&self, ino: Ino, offset: i64, len: i64) -> std::io::Result<()>;
+    /// Drop a name.
+    fn inval_entry(&self, parent: Ino, name: &std::ffi::OsStr) -> std::io::Result<()>;
+}
+
+enum Message {
+    Attach(Box<dyn KernelNotifier>),
+    Inode { ino: Ino, offset: i64, len: i64 },
+    Entry { parent: Ino, name: OsString },
+}
+
+/// The queue and its thread.
+pub struct Invalidator {
+    queue: Mutex<Option<SyncSender<Message>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Invalidator {
+    pub(super) fn start() -> Invalidator {
+        let (queue, messages) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("dynamicfs-inval".into())
+            .spawn(move || deliver(messages));
+        let thread = match thread {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                tracing::error!(%error, "no thread for invalidations: staleness is bounded by TTLs only");
+                None
+            }
+        };
+        Invalidator {
+            queue: Mutex::new(thread.is_some().then_some(queue)),
+            thread: Mutex::new(thread),
+        }
+    }
+
+    /// Gives the thread a way to the kernel. Until then, notifications are dropped: there is no
+    /// kernel cache yet.
+    pub fn attach(&self, notifier: Box<dyn KernelNotifier>) {
+        self.send(Message::Attach(notifier));
+    }
+
+    /// Queues: drop the attributes of `ino`.
+    pub fn attributes(&self, ino: Ino) {
+        self.send(Message::Inode {
+            ino,
+            offset: -1,
+            len: 0,
+        });
+    }
+
+    /// Queues: drop attributes and all cached data of `ino`.
+    pub fn inode(&self, ino: Ino) {
+        self.send(Message::Inode {
+            ino,
+            offset: 0,
+            len: 0,
+        });
+    }
+
+    /// Queues: drop the name.
+    pub fn entry(&self, parent: Ino, name: OsString) {
+        self.send(Message::Entry { parent, name });
+    }
+
+    fn send(&self, message: Message) {
+        if let Some(queue) = &*self.queue.lock() {
+            if let Err(TrySendError::Full(_)) = queue.try_send(message) {
+                tracing::warn!("the queue of invalidations is full; one was dropped");
+            }
+        }
+    }
+
+    /// Ends the thread; what is queued is still sent.
+    pub(super) fn stop(&self) {
+        drop(self.queue.lock().take());
+        if let Some(thread) = self.thread.lock().take() {
+            if thread.join().is_err() {
+                tracing::error!("the thread of invalidations panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Invalidator {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn deliver(messages: Receiver<Message>) {
+    let mut notifier: Option<Box<dyn KernelNotifier>> = None;
+    for message in messages {
+        let sent = match (message, &notifier) {
+            (Message::Attach(new), _) => {
+                notifier = Some(new);
+                Ok(())
+            }
+            (Message::Inode { ino, offset, len }, Some(kernel)) => {
+                kernel.inval_inode(ino, offset, len)
+            }
+            (Message::Entry { parent, name }, Some(kernel)) => kernel.inval_entry(parent, &name),
+            (_, None) => Ok(()),
+        };
+        if let Err(error) = sent {
+            // The inode or name is no longer cached, or the mount is going away: either way
+            // there is nothing left to drop.
+            tracing::debug!(%error, "the kernel did not take an invalidation");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    struct Recorder(Arc<Mutex<Vec<String>>>);
+
+    impl KernelNotifier for Recorder {
+        fn inval_inode(&self, ino: Ino, offset: i64, len: i64) -> std::io::Result<()> {
+            self.0.lock().push(format!("inode {ino} {offset} {len}"));
+            Ok(())
+        }
+        fn inval_entry(&self, parent: Ino, name: &std::ffi::OsStr) -> std::io::Result<()> {
+            self.0.lock().push(format!("entry {parent} {name:?}"));
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+    }
+
+    #[test]
+    fn notifications_arrive_in_order_and_an_error_does_not_stop_the_thread() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let invalidator = Invalidator::start();
+        invalidator.attributes(1);
+        invalidator.attach(Box::new(Recorder(seen.clone())));
+        invalidator.entry(1, "gone".into());
+        invalidator.attributes(2);
+        invalidator.inode(3);
+        invalidator.stop();
+        assert_eq!(*seen.lock(), ["entry 1 \"gone\"", "inode 2 -1 0", "inode 3 0 0"]);
+    }
+}

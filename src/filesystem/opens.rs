@@ -1,0 +1,169 @@
+//! Which inodes are open, and in which mode.
+//!
+//! The kernel refuses to mix passthrough and cached opens of an inode (`fs/fuse/iomode.c`), so the
+//! mode of the first open binds the others until the last close.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::storage::Ino;
+
+const SHARDS: usize = 16;
+
+/// The mode that all concurrent opens of an inode share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OpenMode {
+    Passthrough,
+    Cached,
+    Direct,
+}
+
+#[derive(Debug)]
+struct OpenInode {
+    mode: OpenMode,
+    opens: u32,
+    /// Opens through which the file can be mapped shared and writable.
+    mappable: u32,
+}
+
+/// The table of open inodes.
+pub(super) struct OpenInodes {
+    shards: [Mutex<HashMap<Ino, OpenInode>>; SHARDS],
+    files: AtomicU64,
+    passthrough: AtomicU64,
+    /// Inodes that are open in passthrough and can be mapped writable; spares the others a lookup
+    /// in the table at each answer with attributes.
+    mappable_inodes: AtomicU64,
+}
+
+impl OpenInodes {
+    pub(super) fn new() -> OpenInodes {
+        OpenInodes {
+            shards: std::array::from_fn(|_| Mutex::new(HashMap::new())),
+            files: AtomicU64::new(0),
+            passthrough: AtomicU64::new(0),
+            mappable_inodes: AtomicU64::new(0),
+        }
+    }
+
+    fn shard(&self, ino: Ino) -> &Mutex<HashMap<Ino, OpenInode>> {
+        &self.shards[ino as usize % SHARDS]
+    }
+
+    /// Counts an open, in `wanted` mode unless other opens have settled on another; returns the
+    /// mode in force.
+    pub(super) fn admit(&self, ino: Ino, wanted: OpenMode, mappable: bool) -> OpenMode {
+        let mut shard = self.shard(ino).lock();
+        let inode = shard.entry(ino).or_insert(OpenInode {
+            mode: wanted,
+            opens: 0,
+            mappable: 0,
+        });
+        inode.opens += 1;
+        self.files.fetch_add(1, Ordering::Relaxed);
+        if mappable {
+            inode.mappable += 1;
+            if inode.mappable == 1 {
+                self.mappable_inodes.fetch_add(1, Ordering::Release);
+            }
+        }
+        if inode.mode == OpenMode::Passthrough {
+            self.passthrough.fetch_add(1, Ordering::Relaxed);
+        }
+        inode.mode
+    }
+
+    /// The kernel refused passthrough for this inode: its opens are cached ones.
+    pub(super) fn fall_back(&self, ino: Ino) {
+        if let Some(inode) = self.shard(ino).lock().get_mut(&ino) {
+            inode.mode = OpenMode::Cached;
+        }
+    }
+
+    /// Counts a close.
+    pub(super) fn dismiss(&self, ino: Ino, mappable: bool) {
+        let mut shard = self.shard(ino).lock();
+        let Some(inode) = shard.get_mut(&ino) else {
+            return;
+        };
+        self.files.fetch_sub(1, Ordering::Relaxed);
+        if mappable {
+            inode.mappable -= 1;
+            if inode.mappable == 0 {
+                self.mappable_inodes.fetch_sub(1, Ordering::Release);
+            }
+        }
+        inode.opens -= 1;
+        if inode.opens == 0 {
+            shard.remove(&ino);
+        }
+    }
+
+    /// Whether a shared mapping may change this file without a request (passthrough only: the
+    /// kernel then updates the times of the backing inode and does not tell the mount's).
+    pub(super) fn may_change_unseen(&self, ino: Ino) -> bool {
+        self.mappable_inodes.load(Ordering::Acquire) > 0
+            && self
+                .shard(ino)
+                .lock()
+                .get(&ino)
+                .is_some_and(|inode| inode.mode == OpenMode::Passthrough && inode.mappable > 0)
+    }
+
+    /// Files open now.
+    pub(super) fn open_files(&self) -> u64 {
+        self.files.load(Ordering::Relaxed)
+    }
+
+    /// Opens served by passthrough since the mount.
+    pub(super) fn passthrough_opens(&self) -> u64 {
+        self.passthrough.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_open_binds_the_others_until_the_last_close() {
+        let opens = OpenInodes::new();
+        assert_eq!(opens.admit(7, OpenMode::Cached, false), OpenMode::Cached);
+        assert_eq!(
+            opens.admit(7, OpenMode::Passthrough, false),
+            OpenMode::Cached
+        );
+        opens.dismiss(7, false);
+        opens.dismiss(7, false);
+        assert_eq!(
+            opens.admit(7, OpenMode::Passthrough, false),
+            OpenMode::Passthrough
+        );
+        assert_eq!(opens.open_files(), 1);
+        assert_eq!(opens.passthrough_opens(), 1);
+    }
+
+    #[test]
+    fn only_passthrough_files_that_can_be_mapped_writable_change_unseen() {
+        let opens = OpenInodes::new();
+        opens.admit(1, OpenMode::Cached, true);
+        opens.admit(2, OpenMode::Passthrough, false);
+        opens.admit(3, OpenMode::Passthrough, true);
+        assert!(!opens.may_change_unseen(1));
+        assert!(!opens.may_change_unseen(2));
+        assert!(opens.may_change_unseen(3));
+        opens.dismiss(3, true);
+        assert!(!opens.may_change_unseen(3));
+    }
+
+    #[test]
+    fn a_refused_inode_is_cached_for_its_later_opens() {
+        let opens = OpenInodes::new();
+        opens.admit(1, OpenMode::Passthrough, true);
+        opens.fall_back(1);
+        assert!(!opens.may_change_unseen(1));
+        assert_eq!(opens.admit(1, OpenMode::Passthrough, false), OpenMode::Cached);
+    }
+}

@@ -1,0 +1,190 @@
+//! How files and names are served, given what was configured and what the kernel granted.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::config::{IoMode, KernelFeatures, LockMode, OptimizedFUSEConfig};
+use crate::storage::StorageCapabilities;
+
+/// The grants of the kernel that change how this side behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Granted {
+    /// Backing files may be registered.
+    pub passthrough: bool,
+    /// The kernel keeps dirty pages and owns size and times.
+    pub writeback_cache: bool,
+    /// The kernel drops cached pages when it learns of a new size or modification time.
+    pub auto_inval_data: bool,
+}
+
+/// The decisions for a mount. Constant after the handshake, except that the first refusal of a
+/// backing file turns passthrough off for good.
+#[derive(Debug)]
+pub struct Policy {
+    /// The way of file data, as far as the storage and the kernel allow.
+    pub io_mode: IoMode,
+    /// Why [`io_mode`](Self::io_mode) is not what was configured.
+    pub io_mode_reason: Option<String>,
+    /// Lifetime of attributes.
+    pub attr_ttl: Duration,
+    /// Lifetime of names.
+    pub entry_ttl: Duration,
+    /// Lifetime of the absence of a name.
+    pub negative_ttl: Duration,
+    /// Cached pages and listings survive a close.
+    pub keep_cache: bool,
+    /// A close sends no request.
+    pub no_flush: bool,
+    passthrough_refused: OnceLock<String>,
+}
+
+impl Policy {
+    pub(super) fn new(
+        config: &OptimizedFUSEConfig,
+        storage: &StorageCapabilities,
+        granted: Granted,
+    ) -> Policy {
+        let (io_mode, io_mode_reason) = effective_io_mode(config, storage, granted);
+        let names_expire = names_must_expire(config);
+        let name_ttl = |ttl| if names_expire { Duration::ZERO } else { ttl };
+        Policy {
+            io_mode,
+            io_mode_reason,
+            attr_ttl: config.attr_timeout(),
+            entry_ttl: name_ttl(config.entry_timeout()),
+            negative_ttl: name_ttl(config.negative_timeout()),
+            keep_cache: config.kernel_features == KernelFeatures::All && granted.auto_inval_data,
+            no_flush: config.kernel_features == KernelFeatures::All
+                && config.lock_mode == LockMode::Kernel
+                && !storage.flush_on_close
+                && io_mode == IoMode::Passthrough,
+            passthrough_refused: OnceLock::new(),
+        }
+    }
+
+    /// Whether files are still offered for passthrough.
+    pub fn passthrough(&self) -> bool {
+        self.io_mode == IoMode::Passthrough && self.passthrough_refused.get().is_none()
+    }
+
+    /// Why the kernel refused a backing file, if it did.
+    pub fn passthrough_refusal(&self) -> Option<&str> {
+        self.passthrough_refused.get().map(String::as_str)
+    }
+
+    /// Records the first refusal; later ones add nothing.
+    pub(super) fn refuse_passthrough(&self, reason: String) {
+        if self.passthrough_refused.set(reason.clone()).is_ok() {
+            tracing::warn!(%reason, "passthrough is off for this mount");
+        }
+    }
+}
+
+/// Names may not be cached when the storage checks permissions and others may enter: the kernel
+/// walks a cached name without asking whether *this* caller may search the directory.
+pub(crate) fn names_must_expire(config: &OptimizedFUSEConfig) -> bool {
+    config.allow_other && !config.default_permissions
+}
+
+fn effective_io_mode(
+    config: &OptimizedFUSEConfig,
+    storage: &StorageCapabilities,
+    granted: Granted,
+) -> (IoMode, Option<String>) {
+    let without_passthrough = |why: &str| {
+        if config.enable_writeback && granted.writeback_cache {
+            (IoMode::WritebackCache, Some(why.to_owned()))
+        } else {
+            (IoMode::WriteThrough, Some(why.to_owned()))
+        }
+    };
+    match config.io_mode {
+        IoMode::Passthrough if !storage.kernel_backed => {
+            without_passthrough("the storage has no kernel-backed files")
+        }
+        IoMode::Passthrough if !granted.passthrough => {
+            without_passthrough("the kernel did not grant passthrough")
+        }
+        IoMode::WritebackCache if !granted.writeback_cache => (
+            IoMode::WriteThrough,
+            Some("the kernel did not grant the writeback cache".to_owned()),
+        ),
+        asked => (asked, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KERNEL_BACKED: StorageCapabilities = StorageCapabilities {
+        kernel_backed: true,
+        xattrs: true,
+        posix_acls: true,
+        exclusive: false,
+        flush_on_close: false,
+    };
+
+    const ALL: Granted = Granted {
+        passthrough: true,
+        writeback_cache: false,
+        auto_inval_data: true,
+    };
+
+    #[test]
+    fn a_kernel_backed_storage_gets_passthrough_on_every_optimised_preset() {
+        for config in [
+            OptimizedFUSEConfig::balanced(),
+            OptimizedFUSEConfig::high_performance(),
+            OptimizedFUSEConfig::safe(),
+        ] {
+            let policy = Policy::new(&config, &KERNEL_BACKED, ALL);
+            assert_eq!(policy.io_mode, IoMode::Passthrough);
+            assert!(policy.no_flush);
+        }
+        let baseline = Policy::new(&OptimizedFUSEConfig::baseline(), &KERNEL_BACKED, ALL);
+        assert_eq!(baseline.io_mode, IoMode::WriteThrough);
+        assert!(!baseline.keep_cache && !baseline.no_flush);
+    }
+
+    #[test]
+    fn without_kernel_backed_files_writeback_is_used_where_enabled_and_granted() {
+        let storage = StorageCapabilities {
+            kernel_backed: false,
+            ..KERNEL_BACKED
+        };
+        let granted = Granted {
+            passthrough: false,
+            writeback_cache: true,
+            auto_inval_data: true,
+        };
+        let fast = Policy::new(&OptimizedFUSEConfig::high_performance(), &storage, granted);
+        assert_eq!(fast.io_mode, IoMode::WritebackCache);
+        assert!(!fast.no_flush, "a close must report what writeback met");
+        let balanced = Policy::new(&OptimizedFUSEConfig::balanced(), &storage, granted);
+        assert_eq!(balanced.io_mode, IoMode::WriteThrough);
+        assert!(balanced.io_mode_reason.is_some());
+    }
+
+    #[test]
+    fn names_are_not_cached_when_the_storage_checks_and_others_may_enter() {
+        let mut config = OptimizedFUSEConfig::balanced();
+        config.default_permissions = false;
+        let policy = Policy::new(&config, &KERNEL_BACKED, ALL);
+        assert_eq!(policy.entry_ttl, Duration::ZERO);
+        assert_eq!(policy.negative_ttl, Duration::ZERO);
+        config.allow_other = false;
+        let policy = Policy::new(&config, &KERNEL_BACKED, ALL);
+        assert_eq!(policy.entry_ttl, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_first_refusal_turns_passthrough_off_and_is_kept() {
+        let policy = Policy::new(&OptimizedFUSEConfig::balanced(), &KERNEL_BACKED, ALL);
+        assert!(policy.passthrough());
+        policy.refuse_passthrough("first".into());
+        policy.refuse_passthrough("second".into());
+        assert!(!policy.passthrough());
+        assert_eq!(policy.passthrough_refusal(), Some("first"));
+    }
+}

@@ -1,0 +1,7 @@
+//! Mounting and unmounting.
+
+mod session;
+mod unmount;
+
+pub use session::{MountError, MountHandle, MountReport, Unmounter, mount, spawn};
+pub use unmount::{UnmountError, UnmountMode, unmount};

@@ -1,0 +1,89 @@
+//! The report of a mount: what the handshake said, and what only shows afterwards.
+
+use std::path::Path;
+
+use super::session::MountReport;
+use crate::config::{IoMode, OptimizedFUSEConfig};
+use crate::filesystem::{DynamicFS, Policy, names_must_expire};
+use crate::readahead::bdi;
+use crate::transport::capability::Capability;
+use crate::transport::{Negotiated, Negotiation};
+
+/// Raises the readahead window of the mount to the configured one: the INIT handshake can only
+/// lower it (`Documentation/admin-guide/abi-testing`, `/sys/class/bdi/.../read_ahead_kb`).
+pub(super) fn raise_readahead(fs: &DynamicFS, mountpoint: &Path) -> Option<Negotiated> {
+    let config = fs.config();
+    if !config.enable_readahead {
+        return None;
+    }
+    let asked = config.readahead_size;
+    Some(match bdi::raise(mountpoint, asked) {
+        Ok(raised) => {
+            let effective = raised.after_kb * 1024;
+            let item = Negotiated::limit("readahead_size", asked, effective);
+            if fs.policy().io_mode == IoMode::Passthrough {
+                item.because("with passthrough, the window of the backing file system applies")
+            } else {
+                item
+            }
+        }
+        Err(error) => Negotiated {
+            name: "readahead_size".to_owned(),
+            asked: asked.to_string(),
+            granted: "no".to_owned(),
+            effective: bdi::current(mountpoint)
+                .map_or_else(|_| "unknown".to_owned(), |kb| (kb * 1024).to_string()),
+            why: Some(error.to_string()),
+        },
+    })
+}
+
+pub(super) fn assemble(
+    transport: &str,
+    fs: &DynamicFS,
+    negotiation: Negotiation,
+    readahead: Option<Negotiated>,
+) -> MountReport {
+    let mut capabilities = negotiation.items;
+    capabilities.extend(readahead);
+    capabilities.extend(name_lifetimes(fs.config()));
+    let (major, minor) = negotiation.kernel_abi;
+    let mut report = MountReport {
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        abi: format!("{major}.{minor}"),
+        transport: transport.to_owned(),
+        io_mode: String::new(),
+        capabilities,
+    };
+    update(&mut report, fs.policy());
+    report
+}
+
+/// Brings a report up to date with what became of passthrough since the mount.
+pub(super) fn update(report: &mut MountReport, policy: &Policy) {
+    let refusal = policy.passthrough_refusal();
+    let io_mode = match refusal {
+        Some(_) => IoMode::WriteThrough,
+        None => policy.io_mode,
+    };
+    report.io_mode = io_mode.to_string();
+    let name = Capability::Passthrough.name();
+    if let Some(item) = report.capabilities.iter_mut().find(|item| item.name == name) {
+        if let Some(why) = refusal {
+            item.effective = "no".to_owned();
+            item.why = Some(why.to_owned());
+        }
+    }
+    if let (None, Some(why)) = (refusal, &policy.io_mode_reason) {
+        report.io_mode = format!("{io_mode} ({why})");
+    }
+}
+
+fn name_lifetimes(config: &OptimizedFUSEConfig) -> Option<Negotiated> {
+    names_must_expire(config).then(|| {
+        let asked = format!("{} ms", config.entry_timeout().as_millis());
+        Negotiated::limit("entry_ttl", asked, "0 ms").because(
+            "the storage checks permissions and others may enter: a cached name is not checked again",
+        )
+    })
+}

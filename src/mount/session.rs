@@ -1,0 +1,197 @@
+//! A mount from its handshake to its end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use serde::{Deserialize, Serialize};
+
+use super::unmount::{UnmountError, UnmountMode, unmount};
+use crate::config::MountOption;
+use crate::filesystem::DynamicFS;
+use crate::stats::Snapshot;
+use crate::transport::fuser::FuserTransport;
+use crate::transport::{Negotiated, Transport, TransportError};
+
+use super::report;
+
+/// Why a mount could not be made, or did not end well.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MountError {
+    /// The transport failed.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The serving thread could not be started.
+    #[error("cannot start a thread to serve the mount: {0}")]
+    Thread(#[source] std::io::Error),
+    /// The serving thread panicked: a bug.
+    #[error("the thread that served the mount panicked")]
+    Panicked,
+    /// The mount could not be taken away.
+    #[error(transparent)]
+    Unmount(#[from] UnmountError),
+}
+
+/// What a mount asked for, what it was granted, and what is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountReport {
+    /// Release of the running kernel.
+    pub kernel: String,
+    /// Version of the FUSE protocol that it speaks.
+    pub abi: String,
+    /// How requests arrive.
+    pub transport: String,
+    /// The way of file data that is in force.
+    pub io_mode: String,
+    /// Every capability and limit.
+    pub capabilities: Vec<Negotiated>,
+}
+
+/// Mounts `fs` and serves it until it is unmounted, by whomever.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use dynamicfs::storage::MemoryStorage;
+/// use dynamicfs::{DynamicFS, OptimizedFUSEConfig};
+///
+/// # fn main() -> Result<(), dynamicfs::mount::MountError> {
+/// let config = OptimizedFUSEConfig::high_performance();
+/// let options = config.to_mount_options();
+/// let dynamic_fs = DynamicFS::new_with_config(Box::new(MemoryStorage::new()), config);
+/// dynamicfs::mount::mount(dynamic_fs, Path::new("/mnt"), &options)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// See [`MountError`].
+pub fn mount(
+    fs: DynamicFS,
+    mountpoint: &Path,
+    options: &[MountOption],
+) -> Result<(), MountError> {
+    spawn(fs, mountpoint, options)?.wait()
+}
+
+/// Mounts `fs` and serves it in threads of its own.
+///
+/// The mount answers when this returns. Dropping the handle unmounts.
+///
+/// # Errors
+/// See [`MountError`]; nothing is mounted then.
+pub fn spawn(
+    fs: DynamicFS,
+    mountpoint: &Path,
+    options: &[MountOption],
+) -> Result<MountHandle, MountError> {
+    let fs = Arc::new(fs);
+    let transport = FuserTransport;
+    let session = transport.mount(fs.clone(), mountpoint, options)?;
+    fs.invalidator().attach(session.notifier());
+    let negotiation = session.negotiation().clone();
+    let thread = std::thread::Builder::new()
+        .name("dynamicfs-serve".into())
+        .spawn(move || session.serve())
+        .map_err(MountError::Thread)?;
+    let readahead = report::raise_readahead(&fs, mountpoint);
+    Ok(MountHandle {
+        report: report::assemble(transport.name(), &fs, negotiation, readahead),
+        fs,
+        mountpoint: mountpoint.to_owned(),
+        thread: Some(thread),
+    })
+}
+
+/// A mount that is being served.
+#[derive(Debug)]
+pub struct MountHandle {
+    fs: Arc<DynamicFS>,
+    report: MountReport,
+    mountpoint: PathBuf,
+    thread: Option<JoinHandle<Result<(), TransportError>>>,
+}
+
+impl MountHandle {
+    /// What was negotiated, and what came of it since: a backing file refused after the mount shows
+    /// here too.
+    pub fn report(&self) -> MountReport {
+        let mut report = self.report.clone();
+        report::update(&mut report, self.fs.policy());
+        report
+    }
+
+    /// All figures at this moment.
+    pub fn statistics(&self) -> Snapshot {
+        self.fs.snapshot()
+    }
+
+    /// The filesystem that is served.
+    pub fn filesystem(&self) -> &Arc<DynamicFS> {
+        &self.fs
+    }
+
+    /// Something to unmount with from another thread.
+    pub fn unmounter(&self) -> Unmounter {
+        Unmounter {
+            mountpoint: self.mountpoint.clone(),
+        }
+    }
+
+    /// Waits until the mount is gone, by whomever it is unmounted.
+    ///
+    /// # Errors
+    /// When the connection to the kernel broke instead.
+    pub fn wait(mut self) -> Result<(), MountError> {
+        self.join()
+    }
+
+    /// Unmounts and waits until the last request is answered.
+    ///
+    /// # Errors
+    /// [`UnmountError::Busy`] leaves the mount as it is, but gives up the handle: it is then
+    /// detached and ends with its last user.
+    pub fn unmount(mut self) -> Result<(), MountError> {
+        unmount(&self.mountpoint, UnmountMode::Normal)?;
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<(), MountError> {
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(served)) => Ok(served?),
+            Some(Err(_)) => Err(MountError::Panicked),
+        }
+    }
+}
+
+impl Drop for MountHandle {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            if thread.is_finished() {
+                return;
+            }
+            if let Err(error) = unmount(&self.mountpoint, UnmountMode::Lazy) {
+                tracing::warn!(%error, "a mount outlives its handle");
+            } else if thread.join().is_err() {
+                tracing::error!("the thread that served {:?} panicked", self.mountpoint);
+            }
+        }
+    }
+}
+
+/// Unmounts from another thread, in a signal loop say.
+#[derive(Debug, Clone)]
+pub struct Unmounter {
+    mountpoint: PathBuf,
+}
+
+impl Unmounter {
+    /// Unmounts; [`MountHandle::wait`] then returns.
+    ///
+    /// # Errors
+    /// See [`UnmountError`].
+    pub fn unmount(&self, mode: UnmountMode) -> Result<(), UnmountError> {
+        unmount(&self.mountpoint, mode)
+    }
+}

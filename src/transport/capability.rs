@@ -1,0 +1,225 @@
+//! The capabilities of the kernel that this library knows, and which of them a mount asks for.
+
+use crate::config::{IoMode, KernelFeatures, LockMode, OptimizedFUSEConfig, ReadDirPlus};
+use crate::filesystem::names_must_expire;
+use crate::storage::StorageCapabilities;
+
+macro_rules! capabilities {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+        /// An INIT flag of the FUSE protocol (`fuse.h`, "INIT request/reply flags").
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Capability {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Capability {
+            /// All of them.
+            pub const ALL: &'static [Capability] = &[$(Capability::$variant,)*];
+
+            /// The kernel's name without `FUSE_`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Capability::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+capabilities! {
+    /// Several reads of a file at a time.
+    AsyncRead => "ASYNC_READ",
+    /// Direct I/O in parallel.
+    AsyncDio => "ASYNC_DIO",
+    /// open(2) with `O_TRUNC` is one request.
+    AtomicOTrunc => "ATOMIC_O_TRUNC",
+    /// The storage applies the umask, so that default ACLs can override it.
+    DontMask => "DONT_MASK",
+    /// Cached pages are dropped when size or modification time changed.
+    AutoInvalData => "AUTO_INVAL_DATA",
+    /// Lookups and listings in one directory run in parallel.
+    ParallelDirops => "PARALLEL_DIROPS",
+    /// Listings bring attributes.
+    DoReaddirplus => "DO_READDIRPLUS",
+    /// Listings bring attributes when that has paid before.
+    ReaddirplusAuto => "READDIRPLUS_AUTO",
+    /// Targets of symbolic links are cached.
+    CacheSymlinks => "CACHE_SYMLINKS",
+    /// The kernel checks and caches POSIX ACLs.
+    PosixAcl => "POSIX_ACL",
+    /// Dirty pages are kept and written later.
+    WritebackCache => "WRITEBACK_CACHE",
+    /// The kernel uses backing files itself.
+    Passthrough => "PASSTHROUGH",
+    /// Shared mappings of files open for direct I/O.
+    DirectIoAllowMmap => "DIRECT_IO_ALLOW_MMAP",
+    /// fcntl(2) locks are requests.
+    PosixLocks => "POSIX_LOCKS",
+    /// flock(2) locks are requests.
+    FlockLocks => "FLOCK_LOCKS",
+    /// The filesystem drops set-user-id bits itself, so writes need no check of their own.
+    HandleKillprivV2 => "HANDLE_KILLPRIV_V2",
+}
+
+/// Whether a capability is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// It is.
+    Yes,
+    /// It is not, because.
+    No(String),
+}
+
+/// Decides for every capability whether to ask the kernel for it.
+pub fn plan(
+    config: &OptimizedFUSEConfig,
+    storage: &StorageCapabilities,
+) -> Vec<(Capability, Ask)> {
+    Capability::ALL
+        .iter()
+        .map(|&capability| (capability, ask(capability, config, storage)))
+        .collect()
+}
+
+fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCapabilities) -> Ask {
+    let no = |why: &str| Ask::No(why.to_owned());
+    let when = |wanted: bool, why: &str| if wanted { Ask::Yes } else { no(why) };
+    if config.kernel_features == KernelFeatures::Minimal && !is_needed_for_correctness(capability) {
+        return no("kernel_features is minimal");
+    }
+    match capability {
+        Capability::DoReaddirplus | Capability::ReaddirplusAuto if names_must_expire(config) => {
+            no("names are not cached when the storage checks permissions and others may enter")
+        }
+        Capability::DoReaddirplus => when(
+            config.readdirplus != ReadDirPlus::Off,
+            "readdirplus is off",
+        ),
+        Capability::ReaddirplusAuto => {
+            when(config.readdirplus == ReadDirPlus::Auto, "readdirplus is not auto")
+        }
+        Capability::PosixAcl if !storage.posix_acls => no("the storage has no ACLs"),
+        Capability::PosixAcl => when(
+            config.default_permissions,
+            "the kernel would check permissions, but default_permissions is off",
+        ),
+        Capability::Passthrough if config.io_mode != IoMode::Passthrough => {
+            no("io_mode is not passthrough")
+        }
+        Capability::Passthrough => when(
+            storage.kernel_backed,
+            "the storage has no kernel-backed files",
+        ),
+        Capability::WritebackCache => when(
+            wants_writeback_cache(config, storage),
+            "io_mode or enable_writeback does not want it, or passthrough excludes it",
+        ),
+        Capability::PosixLocks | Capability::FlockLocks => {
+            when(config.lock_mode == LockMode::Daemon, "lock_mode is kernel")
+        }
+        Capability::DirectIoAllowMmap => {
+            when(config.io_mode == IoMode::Direct, "io_mode is not direct")
+        }
+        _ => Ask::Yes,
+    }
+}
+
+/// Whether the mount wants the kernel's writeback cache: passthrough, where possible, excludes it.
+pub fn wants_writeback_cache(
+    config: &OptimizedFUSEConfig,
+    storage: &StorageCapabilities,
+) -> bool {
+    match config.io_mode {
+        IoMode::WritebackCache => true,
+        IoMode::Passthrough => config.enable_writeback && !storage.kernel_backed,
+        IoMode::WriteThrough | IoMode::Direct => false,
+    }
+}
+
+/// What even the yardstick asks for: without it answers would be wrong, not only slow.
+fn is_needed_for_correctness(capability: Capability) -> bool {
+    matches!(
+        capability,
+        // What `fuser` always asks.
+        Capability::AsyncRead
+            // Default ACLs override the umask.
+            | Capability::DontMask
+            | Capability::PosixAcl
+            // Locks go where the configuration says, mappings work in the mode it says.
+            | Capability::PosixLocks
+            | Capability::FlockLocks
+            | Capability::DirectIoAllowMmap
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: StorageCapabilities = StorageCapabilities {
+        kernel_backed: true,
+        xattrs: true,
+        posix_acls: true,
+        exclusive: false,
+        flush_on_close: false,
+    };
+
+    fn asked(config: &OptimizedFUSEConfig, storage: &StorageCapabilities) -> Vec<Capability> {
+        plan(config, storage)
+            .into_iter()
+            .filter(|(_, ask)| *ask == Ask::Yes)
+            .map(|(capability, _)| capability)
+            .collect()
+    }
+
+    #[test]
+    fn passthrough_and_the_writeback_cache_are_never_asked_for_together() {
+        for preset in crate::config::Preset::ALL {
+            for kernel_backed in [true, false] {
+                let storage = StorageCapabilities {
+                    kernel_backed,
+                    ..LOCAL
+                };
+                let asked = asked(&preset.config(), &storage);
+                assert!(
+                    !(asked.contains(&Capability::Passthrough)
+                        && asked.contains(&Capability::WritebackCache)),
+                    "{preset:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_baseline_asks_only_for_what_correct_answers_need() {
+        let asked = asked(&OptimizedFUSEConfig::baseline(), &LOCAL);
+        assert_eq!(
+            asked,
+            [
+                Capability::AsyncRead,
+                Capability::DontMask,
+                Capability::PosixAcl
+            ]
+        );
+    }
+
+    #[test]
+    fn acls_are_left_to_the_storage_with_the_permission_checks() {
+        let mut config = OptimizedFUSEConfig::balanced();
+        config.default_permissions = false;
+        let asked = asked(&config, &LOCAL);
+        assert!(!asked.contains(&Capability::PosixAcl));
+        assert!(!asked.contains(&Capability::DoReaddirplus));
+    }
+
+    #[test]
+    fn every_refusal_has_a_reason() {
+        for preset in crate::config::Preset::ALL {
+            for (capability, ask) in plan(&preset.config(), &LOCAL) {
+                if let Ask::No(why) = ask {
+                    assert!(!why.is_empty(), "{capability:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Mount options and session settings, as `fuser` takes them.
+
+use fuser::{Config, MountOption as Fuser, SessionACL};
+
+use crate::config::{MountOption, OptimizedFUSEConfig};
+
+pub(super) fn session_config(config: &OptimizedFUSEConfig, options: &[MountOption]) -> Config {
+    let mut session = Config::default();
+    session.n_threads = Some(config.worker_threads.max(1));
+    session.clone_fd = config.worker_threads > 1;
+    session.acl = access(options);
+    session.mount_options = options.iter().filter_map(option).collect();
+    // A limit of the mount, not of INIT: without it reads are as large as max_pages allows.
+    session
+        .mount_options
+        .push(Fuser::CUSTOM(format!("max_read={}", config.max_read_size)));
+    session
+}
+
+fn access(options: &[MountOption]) -> SessionACL {
+    if options.contains(&MountOption::AllowOther) {
+        SessionACL::All
+    } else if options.contains(&MountOption::AllowRoot) {
+        SessionACL::RootAndOwner
+    } else {
+        SessionACL::Owner
+    }
+}
+
+fn option(option: &MountOption) -> Option<Fuser> {
+    Some(match option {
+        MountOption::AllowOther | MountOption::AllowRoot => return None,
+        MountOption::FSName(name) => Fuser::FSName(name.clone()),
+        // `fuser` hands its own Subtype only to the mount helper; as a plain option both the
+        // kernel and the helper take it, and the type shows as `fuse.dynamicfs`.
+        MountOption::Subtype(name) => Fuser::CUSTOM(format!("subtype={name}")),
+        MountOption::DefaultPermissions => Fuser::DefaultPermissions,
+        MountOption::AutoUnmount => Fuser::AutoUnmount,
+        MountOption::Ro => Fuser::RO,
+        MountOption::Rw => Fuser::RW,
+        MountOption::Suid => Fuser::Suid,
+        MountOption::NoSuid => Fuser::NoSuid,
+        MountOption::Dev => Fuser::Dev,
+        MountOption::NoDev => Fuser::NoDev,
+        MountOption::Exec => Fuser::Exec,
+        MountOption::NoExec => Fuser::NoExec,
+        MountOption::Atime => Fuser::Atime,
+        MountOption::NoAtime => Fuser::NoAtime,
+        MountOption::Sync => Fuser::Sync,
+        MountOption::DirSync => Fuser::DirSync,
+        MountOption::Custom(text) => Fuser::CUSTOM(text.clone()),
+    })
+}
