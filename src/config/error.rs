@@ -98,6 +98,13 @@ impl ConfigErrors {
     }
 }
 
+/// For the errors of a `-o` text next to those of the layers.
+impl Extend<ConfigError> for ConfigErrors {
+    fn extend<T: IntoIterator<Item = ConfigError>>(&mut self, errors: T) {
+        self.0.extend(errors);
+    }
+}
+
 impl IntoIterator for ConfigErrors {
     type Item = ConfigError;
     type IntoIter = std::vec::IntoIter<ConfigError>;
