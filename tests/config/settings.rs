@@ -37,6 +37,26 @@ fn the_table_is_complete() {
     }
 }
 
+/// Seen from outside the table: a setting changes the members that it names and no other.
+#[test]
+fn every_setting_changes_its_own_member() {
+    let members = |config: &OptimizedFUSEConfig| match serde_json::to_value(config).unwrap() {
+        serde_json::Value::Object(members) => members,
+        other => panic!("not a struct: {other}"),
+    };
+    for (name, first, _, _) in SAMPLES {
+        let mut config = OptimizedFUSEConfig::balanced();
+        let before = members(&config);
+        field(name).set(&mut config, first).unwrap();
+        let after = members(&config);
+        let changed: Vec<_> = after
+            .keys()
+            .filter(|key| after[*key] != before[*key])
+            .collect();
+        assert_eq!(changed, [field(name).member()], "{name}");
+    }
+}
+
 #[test]
 fn every_setting_by_variable() {
     for (name, first, second, spelling) in SAMPLES {
