@@ -4,5 +4,8 @@ pub mod config;
 pub mod stats;
 pub mod storage;
 
-pub use config::{OptimizedFUSEConfig, Preset};
+pub use config::{
+    ConfigError, ConfigErrors, IoMode, KernelFeatures, Layers, LockMode, MountOption,
+    OptimizedFUSEConfig, Origin, ParsedOptions, Preset, ReadDirPlus, Resolved, parse_mount_options,
+};
 pub use storage::{Errno, FilesystemInterface};

@@ -1,8 +1,31 @@
 //! Configuration: what is asked of the kernel and of the caches in this process.
+//!
+//! [`OptimizedFUSEConfig`] holds the values and a [`Preset`] fills it. [`Layers`] puts the file, the
+//! environment, the mount options and the flags on top, and remembers where each value came from.
+//! [`fields()`] is the one table of all settings, from which names, texts and ranges are taken.
 
+mod error;
+mod fields;
+mod file;
+mod layers;
+mod mount_options;
+mod names;
+mod option_string;
+mod origin;
 mod presets;
+mod suggest;
+pub mod units;
+mod validation;
 
+pub use error::{ConfigError, ConfigErrors};
+pub use fields::{Field, fields};
+pub use layers::{DEFAULT_CONFIG_FILE, Layers, RESERVED_VARIABLES, Resolved, SettingInForce};
+pub use mount_options::{MountOption, merge_mount_options};
+pub use names::UnknownName;
+pub use option_string::{ParsedOptions, parse_mount_options};
+pub use origin::Origin;
 pub use presets::Preset;
+pub use units::ValueError;
 
 use std::time::Duration;
 
@@ -80,7 +103,7 @@ pub enum KernelFeatures {
 /// // Decrease for write-heavy workload
 /// config.attr_timeout_secs = 1;
 /// config.enable_writeback = false;
-/// # assert!(config.attr_timeout_secs == 1);
+/// # assert!(config.validate().is_ok());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

@@ -32,16 +32,6 @@ impl Preset {
         Preset::Baseline,
     ];
 
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Preset::Balanced => "balanced",
-            Preset::HighPerformance => "high-performance",
-            Preset::Safe => "safe",
-            Preset::Baseline => "baseline",
-        }
-    }
-
     /// The values.
     pub fn config(self) -> OptimizedFUSEConfig {
         match self {

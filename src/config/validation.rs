@@ -1,0 +1,93 @@
+//! What has to hold for a configuration: ranges, and values that fit together.
+
+use super::error::{ConfigError, ConfigErrors, assignment};
+use super::fields::{fields, find};
+use super::{IoMode, KernelFeatures, OptimizedFUSEConfig, Origin};
+
+/// The least that a write buffer can be of use with: one page.
+const SMALLEST_BUFFER: usize = 4096;
+
+/// Settings that cannot hold together.
+pub(super) struct Conflict {
+    /// Their names.
+    pub(super) settings: &'static [&'static str],
+    /// What has to hold.
+    rule: &'static str,
+}
+
+impl Conflict {
+    /// The error, with each value as `origin` knows it was given.
+    pub(super) fn error(
+        &self,
+        config: &OptimizedFUSEConfig,
+        origin: impl Fn(&str) -> Option<Origin>,
+    ) -> ConfigError {
+        let fields = self.settings.iter().filter_map(|name| find(name));
+        let given = fields
+            .map(|field| match origin(field.name()) {
+                Some(origin) => assignment(field.name(), &field.get(config), Some(&origin)),
+                None => assignment(field.member(), &field.get(config), None),
+            })
+            .collect();
+        ConfigError::Conflict {
+            given,
+            rule: self.rule,
+        }
+    }
+}
+
+/// Every contradiction in `config`.
+pub(super) fn conflicts(config: &OptimizedFUSEConfig) -> Vec<Conflict> {
+    let kernel_writeback = config.io_mode == IoMode::WritebackCache;
+    let rules = [
+        (
+            kernel_writeback && !config.enable_writeback,
+            Conflict {
+                settings: &["io_mode", "writeback"],
+                rule: "the writeback cache holds dirty data, which writeback must allow",
+            },
+        ),
+        (
+            kernel_writeback && config.kernel_features == KernelFeatures::Minimal,
+            Conflict {
+                settings: &["io_mode", "kernel_features"],
+                rule: "the writeback cache is a kernel feature, kernel_features must be all",
+            },
+        ),
+        (
+            config.enable_writeback && config.writeback_buffer_size < SMALLEST_BUFFER,
+            Conflict {
+                settings: &["writeback", "writeback_buffer_size"],
+                rule: "writeback needs a buffer of at least 4KiB",
+            },
+        ),
+    ];
+    let broken = rules.into_iter().filter(|(broken, _)| *broken);
+    broken.map(|(_, conflict)| conflict).collect()
+}
+
+impl OptimizedFUSEConfig {
+    /// Whether every value is in its range and no two contradict each other.
+    ///
+    /// Ranges are those of the fields' documentation; `max_read_size` and `max_write_size` are
+    /// also multiples of 4 KiB, because requests are made of pages. Contradictions: the I/O mode
+    /// [`WritebackCache`](IoMode::WritebackCache) without `enable_writeback` or with
+    /// [`KernelFeatures::Minimal`], and `enable_writeback` without a buffer of a page. What a kernel
+    /// or a storage lacks is not an error here: the mount falls back and says so.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong at once, each with field, value and what is accepted.
+    pub fn validate(&self) -> Result<(), ConfigErrors> {
+        let ranges = fields().iter().filter_map(|field| field.check(self).err());
+        let ranges = ranges.map(|wrong| ConfigError::Value {
+            setting: wrong.member.to_owned(),
+            value: wrong.value,
+            origin: None,
+            problem: wrong.problem,
+            accepted: wrong.accepted,
+        });
+        let conflicts = conflicts(self).into_iter().map(|c| c.error(self, |_| None));
+        ConfigErrors::check(ranges.chain(conflicts).collect())
+    }
+}
