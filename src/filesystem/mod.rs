@@ -1,0 +1,3 @@
+//! The filesystem: ties a storage to the caches.
+
+pub mod locks;
