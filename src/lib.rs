@@ -1,13 +1,20 @@
 //! A userspace (FUSE) filesystem as fast as the running kernel lets it be.
 
+pub mod cache;
 pub mod config;
 pub mod filesystem;
+pub mod mount;
+pub mod readahead;
 pub mod stats;
 pub mod storage;
+pub mod transport;
 pub mod writeback;
 
+pub use cache::XAttrCache;
 pub use config::{
     ConfigError, ConfigErrors, IoMode, KernelFeatures, Layers, LockMode, MountOption,
     OptimizedFUSEConfig, Origin, ParsedOptions, Preset, ReadDirPlus, Resolved, parse_mount_options,
 };
+pub use filesystem::{DynamicFS, LockManager};
+pub use readahead::ReadAheadManager;
 pub use storage::{Errno, FilesystemInterface};

@@ -74,7 +74,11 @@ impl DataPath {
 
     fn read(&self, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let from_storage = |buf: &mut [u8]| {
-            if let Some(n) = self.prefetcher.as_ref().and_then(|p| p.read(ino, offset, buf)) {
+            if let Some(n) = self
+                .prefetcher
+                .as_ref()
+                .and_then(|p| p.read(ino, offset, buf))
+            {
                 return Ok(n);
             }
             self.storage.read(ino, fh, offset, buf)

@@ -4,6 +4,8 @@
 //! wait for itself. So handlers only queue.
 
 use std::ffi::OsString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -34,14 +36,17 @@ enum Message {
 pub struct Invalidator {
     queue: Mutex<Option<SyncSender<Message>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    sent: Arc<AtomicU64>,
 }
 
 impl Invalidator {
     pub(super) fn start() -> Invalidator {
         let (queue, messages) = sync_channel(QUEUE);
+        let sent = Arc::new(AtomicU64::new(0));
+        let counter = sent.clone();
         let thread = std::thread::Builder::new()
             .name("dynamicfs-inval".into())
-            .spawn(move || deliver(messages));
+            .spawn(move || deliver(messages, &counter));
         let thread = match thread {
             Ok(thread) => Some(thread),
             Err(error) => {
@@ -52,6 +57,7 @@ impl Invalidator {
         Invalidator {
             queue: Mutex::new(thread.is_some().then_some(queue)),
             thread: Mutex::new(thread),
+            sent,
         }
     }
 
@@ -84,6 +90,11 @@ impl Invalidator {
         self.send(Message::Entry { parent, name });
     }
 
+    /// Invalidations taken from the queue since the mount.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     fn send(&self, message: Message) {
         if let Some(queue) = &*self.queue.lock() {
             if let Err(TrySendError::Full(_)) = queue.try_send(message) {
@@ -109,20 +120,21 @@ impl Drop for Invalidator {
     }
 }
 
-fn deliver(messages: Receiver<Message>) {
+fn deliver(messages: Receiver<Message>, counter: &AtomicU64) {
     let mut notifier: Option<Box<dyn KernelNotifier>> = None;
     for message in messages {
         let sent = match (message, &notifier) {
             (Message::Attach(new), _) => {
                 notifier = Some(new);
-                Ok(())
+                continue;
             }
             (Message::Inode { ino, offset, len }, Some(kernel)) => {
                 kernel.inval_inode(ino, offset, len)
             }
             (Message::Entry { parent, name }, Some(kernel)) => kernel.inval_entry(parent, &name),
-            (_, None) => Ok(()),
+            (_, None) => continue,
         };
+        counter.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = sent {
             // The inode or name is no longer cached, or the mount is going away: either way
             // there is nothing left to drop.
@@ -134,7 +146,6 @@ fn deliver(messages: Receiver<Message>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     struct Recorder(Arc<Mutex<Vec<String>>>);
 
@@ -159,6 +170,9 @@ mod tests {
         invalidator.attributes(2);
         invalidator.inode(3);
         invalidator.stop();
-        assert_eq!(*seen.lock(), ["entry 1 \"gone\"", "inode 2 -1 0", "inode 3 0 0"]);
+        assert_eq!(
+            *seen.lock(),
+            ["entry 1 \"gone\"", "inode 2 -1 0", "inode 3 0 0"]
+        );
     }
 }

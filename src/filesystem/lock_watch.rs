@@ -4,7 +4,7 @@
 //! even SIGKILL: the kernel waits for the answer. So while anybody waits, a thread looks at
 //! `/proc/TID/status` for signals that the waiting thread would take, and cancels its wait.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(super) struct LockWatch {
 impl LockWatch {
     /// Looks after a waiting request until it is answered.
     pub(super) fn watch(&self, manager: &Arc<LockManager>, id: WaitId, tid: u32) {
-        if !manager.is_waiting(id) {
+        if !is_waiting(manager).contains(&id) {
             return;
         }
         let mut state = self.shared.0.lock();
@@ -63,7 +63,8 @@ fn look_until_nobody_waits(shared: &(Mutex<State>, Condvar), manager: &LockManag
     let mut state = shared.0.lock();
     loop {
         shared.1.wait_for(&mut state, PERIOD);
-        state.waiting.retain(|id, _| manager.is_waiting(*id));
+        let still = is_waiting(manager);
+        state.waiting.retain(|id, _| still.contains(id));
         if state.waiting.is_empty() || state.stopped {
             state.running = false;
             return;
@@ -81,6 +82,10 @@ fn look_until_nobody_waits(shared: &(Mutex<State>, Condvar), manager: &LockManag
             }
         });
     }
+}
+
+fn is_waiting(manager: &LockManager) -> HashSet<WaitId> {
+    manager.waiting().into_iter().map(|(id, _)| id).collect()
 }
 
 /// Whether a signal is pending that the thread neither blocks nor ignores; also true when the thread

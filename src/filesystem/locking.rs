@@ -33,12 +33,8 @@ impl DynamicFS {
 
     /// Gives up a range (`F_UNLCK`).
     pub fn unlock(&self, request: &LockRequest) -> Result<()> {
-        self.lock_manager.unlock(
-            request.ino,
-            request.lock_type,
-            request.owner,
-            request.range,
-        );
+        self.lock_manager
+            .unlock(request.ino, request.lock_type, request.owner, request.range);
         Ok(())
     }
 

@@ -145,8 +145,11 @@ impl DynamicFS {
         snapshot.uptime_secs = self.started.elapsed().as_secs_f64();
         snapshot.xattr_cache = self.xattr_cache.as_ref().map(XAttrCache::statistics);
         snapshot.readahead = self.data_path.readahead_statistics();
+        snapshot.inodes = self.storage.inode_count();
         snapshot.open_files = self.opens.open_files();
         snapshot.passthrough_opens = self.opens.passthrough_opens();
+        snapshot.plain_opens = self.opens.plain_opens();
+        snapshot.invalidations = self.invalidator.sent();
         snapshot
     }
 

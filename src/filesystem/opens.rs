@@ -33,6 +33,7 @@ pub(super) struct OpenInodes {
     shards: [Mutex<HashMap<Ino, OpenInode>>; SHARDS],
     files: AtomicU64,
     passthrough: AtomicU64,
+    plain: AtomicU64,
     /// Inodes that are open in passthrough and can be mapped writable; spares the others a lookup
     /// in the table at each answer with attributes.
     mappable_inodes: AtomicU64,
@@ -44,6 +45,7 @@ impl OpenInodes {
             shards: std::array::from_fn(|_| Mutex::new(HashMap::new())),
             files: AtomicU64::new(0),
             passthrough: AtomicU64::new(0),
+            plain: AtomicU64::new(0),
             mappable_inodes: AtomicU64::new(0),
         }
     }
@@ -69,9 +71,11 @@ impl OpenInodes {
                 self.mappable_inodes.fetch_add(1, Ordering::Release);
             }
         }
-        if inode.mode == OpenMode::Passthrough {
-            self.passthrough.fetch_add(1, Ordering::Relaxed);
-        }
+        let served = match inode.mode {
+            OpenMode::Passthrough => &self.passthrough,
+            OpenMode::Cached | OpenMode::Direct => &self.plain,
+        };
+        served.fetch_add(1, Ordering::Relaxed);
         inode.mode
     }
 
@@ -79,6 +83,8 @@ impl OpenInodes {
     pub(super) fn fall_back(&self, ino: Ino) {
         if let Some(inode) = self.shard(ino).lock().get_mut(&ino) {
             inode.mode = OpenMode::Cached;
+            self.passthrough.fetch_sub(1, Ordering::Relaxed);
+            self.plain.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -115,6 +121,11 @@ impl OpenInodes {
     /// Files open now.
     pub(super) fn open_files(&self) -> u64 {
         self.files.load(Ordering::Relaxed)
+    }
+
+    /// Opens since the mount whose reads and writes are requests.
+    pub(super) fn plain_opens(&self) -> u64 {
+        self.plain.load(Ordering::Relaxed)
     }
 
     /// Opens served by passthrough since the mount.
@@ -164,6 +175,9 @@ mod tests {
         opens.admit(1, OpenMode::Passthrough, true);
         opens.fall_back(1);
         assert!(!opens.may_change_unseen(1));
-        assert_eq!(opens.admit(1, OpenMode::Passthrough, false), OpenMode::Cached);
+        assert_eq!(
+            opens.admit(1, OpenMode::Passthrough, false),
+            OpenMode::Cached
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Mounting and unmounting.
 
+mod report;
 mod session;
 mod unmount;
 

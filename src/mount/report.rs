@@ -49,7 +49,10 @@ pub(super) fn assemble(
     capabilities.extend(name_lifetimes(fs.config()));
     let (major, minor) = negotiation.kernel_abi;
     let mut report = MountReport {
-        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        kernel: rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned(),
         abi: format!("{major}.{minor}"),
         transport: transport.to_owned(),
         io_mode: String::new(),
@@ -68,7 +71,11 @@ pub(super) fn update(report: &mut MountReport, policy: &Policy) {
     };
     report.io_mode = io_mode.to_string();
     let name = Capability::Passthrough.name();
-    if let Some(item) = report.capabilities.iter_mut().find(|item| item.name == name) {
+    if let Some(item) = report
+        .capabilities
+        .iter_mut()
+        .find(|item| item.name == name)
+    {
         if let Some(why) = refusal {
             item.effective = "no".to_owned();
             item.why = Some(why.to_owned());

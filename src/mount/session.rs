@@ -66,11 +66,7 @@ pub struct MountReport {
 ///
 /// # Errors
 /// See [`MountError`].
-pub fn mount(
-    fs: DynamicFS,
-    mountpoint: &Path,
-    options: &[MountOption],
-) -> Result<(), MountError> {
+pub fn mount(fs: DynamicFS, mountpoint: &Path, options: &[MountOption]) -> Result<(), MountError> {
     spawn(fs, mountpoint, options)?.wait()
 }
 

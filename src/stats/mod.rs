@@ -1,7 +1,15 @@
-//! Counters and latencies of a mount.
+//! Counters and latencies of a mount, and the socket over which another process asks for them.
 
 mod figures;
 mod opcode;
+mod recorder;
+mod render;
+mod snapshot;
+pub mod socket;
+mod window;
 
 pub use figures::{ReadAheadStatistics, XAttrCacheStatistics};
 pub use opcode::Opcode;
+pub use recorder::Statistics;
+pub use render::{prometheus, text};
+pub use snapshot::{OpFigures, Snapshot, Throughput};

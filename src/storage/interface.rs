@@ -83,6 +83,11 @@ pub trait FilesystemInterface: Send + Sync {
         }
     }
 
+    /// How many inodes the kernel holds references to now, for statistics; 0 where not counted.
+    fn inode_count(&self) -> u64 {
+        0
+    }
+
     /// The mount is gone: write out what is held, free what is kept. Called once.
     fn destroy(&self) {}
 

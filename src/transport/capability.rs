@@ -71,10 +71,7 @@ pub enum Ask {
 }
 
 /// Decides for every capability whether to ask the kernel for it.
-pub fn plan(
-    config: &OptimizedFUSEConfig,
-    storage: &StorageCapabilities,
-) -> Vec<(Capability, Ask)> {
+pub fn plan(config: &OptimizedFUSEConfig, storage: &StorageCapabilities) -> Vec<(Capability, Ask)> {
     Capability::ALL
         .iter()
         .map(|&capability| (capability, ask(capability, config, storage)))
@@ -91,13 +88,13 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
         Capability::DoReaddirplus | Capability::ReaddirplusAuto if names_must_expire(config) => {
             no("names are not cached when the storage checks permissions and others may enter")
         }
-        Capability::DoReaddirplus => when(
-            config.readdirplus != ReadDirPlus::Off,
-            "readdirplus is off",
-        ),
-        Capability::ReaddirplusAuto => {
-            when(config.readdirplus == ReadDirPlus::Auto, "readdirplus is not auto")
+        Capability::DoReaddirplus => {
+            when(config.readdirplus != ReadDirPlus::Off, "readdirplus is off")
         }
+        Capability::ReaddirplusAuto => when(
+            config.readdirplus == ReadDirPlus::Auto,
+            "readdirplus is not auto",
+        ),
         Capability::PosixAcl if !storage.posix_acls => no("the storage has no ACLs"),
         Capability::PosixAcl => when(
             config.default_permissions,
@@ -125,10 +122,7 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
 }
 
 /// Whether the mount wants the kernel's writeback cache: passthrough, where possible, excludes it.
-pub fn wants_writeback_cache(
-    config: &OptimizedFUSEConfig,
-    storage: &StorageCapabilities,
-) -> bool {
+pub fn wants_writeback_cache(config: &OptimizedFUSEConfig, storage: &StorageCapabilities) -> bool {
     match config.io_mode {
         IoMode::WritebackCache => true,
         IoMode::Passthrough => config.enable_writeback && !storage.kernel_backed,

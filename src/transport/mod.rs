@@ -50,6 +50,16 @@ pub trait Session: Send {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
+    /// A mount option that the transport cannot pass on, and must not ignore.
+    #[error(
+        "the mount option {option} is not possible with the transport {transport}; leave it out"
+    )]
+    Option {
+        /// The option.
+        option: String,
+        /// The transport.
+        transport: &'static str,
+    },
     /// Mounting or the handshake failed.
     #[error("cannot mount: {0}")]
     Mount(#[source] std::io::Error),

@@ -15,6 +15,7 @@ impl FilesystemInterface for MemoryStorage {
             xattrs: true,
             posix_acls: false,
             exclusive: true,
+            flush_on_close: false,
         }
     }
 

@@ -51,9 +51,11 @@ impl Adapter {
     fn run<T>(&self, op: Opcode, operation: impl FnOnce(&DynamicFS) -> Result<T>) -> Result<T> {
         let started = Instant::now();
         let outcome = operation(&self.fs);
-        self.fs
-            .statistics()
-            .record(op, started.elapsed(), outcome.as_ref().map(drop).map_err(|e| *e));
+        self.fs.statistics().record(
+            op,
+            started.elapsed(),
+            outcome.as_ref().map(drop).map_err(|e| *e),
+        );
         outcome
     }
 
@@ -330,7 +332,13 @@ impl Filesystem for Adapter {
     ) {
         let flags = OFlags::from_bits_retain(flags as u32);
         match self.run(Opcode::Create, |fs| {
-            fs.create(&caller(req), parent.0, name, create_mode(mode, umask), flags)
+            fs.create(
+                &caller(req),
+                parent.0,
+                name,
+                create_mode(mode, umask),
+                flags,
+            )
         }) {
             Ok((answer, mut opened)) => {
                 let entry = FuserEntry::from(answer);
@@ -436,14 +444,7 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn fsync(
-        &self,
-        _: &Request,
-        ino: INodeNo,
-        fh: FileHandle,
-        datasync: bool,
-        reply: ReplyEmpty,
-    ) {
+    fn fsync(&self, _: &Request, ino: INodeNo, fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
         self.empty(Opcode::FSync, reply, |fs| fs.fsync(ino.0, fh.0, datasync));
     }
 

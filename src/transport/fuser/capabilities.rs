@@ -75,9 +75,7 @@ fn settle_capability(
             let offered = flag.is_ok_and(|flag| offered.contains(flag));
             Negotiated::capability(name, false, offered, Some(why))
         }
-        (Ask::Yes, Err(why)) => {
-            Negotiated::capability(name, true, false, Some(why.to_owned()))
-        }
+        (Ask::Yes, Err(why)) => Negotiated::capability(name, true, false, Some(why.to_owned())),
         (Ask::Yes, Ok(flag)) => {
             let granted = kernel.add_capabilities(flag).is_ok();
             let why = (!granted).then(|| "this kernel does not offer it".to_owned());

@@ -36,6 +36,7 @@ impl Transport for FuserTransport {
         mountpoint: &Path,
         options: &[MountOption],
     ) -> Result<Box<dyn Session>, TransportError> {
+        options::refuse(options)?;
         let config = options::session_config(fs.config(), options);
         let negotiation = Arc::new(Mutex::new(Negotiation::default()));
         let adapter = Adapter::new(fs.clone(), negotiation.clone());

@@ -3,6 +3,7 @@
 use fuser::{Config, MountOption as Fuser, SessionACL};
 
 use crate::config::{MountOption, OptimizedFUSEConfig};
+use crate::transport::TransportError;
 
 pub(super) fn session_config(config: &OptimizedFUSEConfig, options: &[MountOption]) -> Config {
     let mut session = Config::default();
@@ -15,6 +16,17 @@ pub(super) fn session_config(config: &OptimizedFUSEConfig, options: &[MountOptio
         .mount_options
         .push(Fuser::CUSTOM(format!("max_read={}", config.max_read_size)));
     session
+}
+
+/// Options that must not be ignored and that `fuser` cannot pass on.
+pub(super) fn refuse(options: &[MountOption]) -> Result<(), TransportError> {
+    match options.contains(&MountOption::NoSymFollow) {
+        true => Err(TransportError::Option {
+            option: MountOption::NoSymFollow.to_string(),
+            transport: "fuser",
+        }),
+        false => Ok(()),
+    }
 }
 
 fn access(options: &[MountOption]) -> SessionACL {
@@ -46,6 +58,19 @@ fn option(option: &MountOption) -> Option<Fuser> {
         MountOption::NoExec => Fuser::NoExec,
         MountOption::Atime => Fuser::Atime,
         MountOption::NoAtime => Fuser::NoAtime,
+        // What the kernel does anyway.
+        MountOption::RelAtime
+        | MountOption::DirAtime
+        | MountOption::NoLazyTime
+        | MountOption::SymFollow
+        | MountOption::Async => return None,
+        // Times are the storage's affair: the kernel keeps none for a FUSE mount.
+        MountOption::StrictAtime | MountOption::NoDirAtime | MountOption::LazyTime => {
+            tracing::warn!(%option, "has no effect on this mount: the backing file system keeps the times");
+            return None;
+        }
+        // Refused before, see `refuse`.
+        MountOption::NoSymFollow => return None,
         MountOption::Sync => Fuser::Sync,
         MountOption::DirSync => Fuser::DirSync,
         MountOption::Custom(text) => Fuser::CUSTOM(text.clone()),
