@@ -169,10 +169,11 @@ impl WriteBuffer {
     /// # Errors
     /// One of the errors not told before; all inodes are tried.
     pub fn flush_all(&self) -> Result<()> {
-        self.shared
-            .inos()
-            .into_iter()
-            .fold(Ok(()), |outcome, ino| outcome.and(self.flush_inode(ino)))
+        let mut outcome = Ok(());
+        for ino in self.shared.inos() {
+            outcome = outcome.and(self.flush_inode(ino));
+        }
+        outcome
     }
 
     /// Drops the unwritten data at or after `from` (bytes), before the file is truncated there. No
