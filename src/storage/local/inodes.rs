@@ -81,11 +81,6 @@ impl Node {
     pub(super) fn is(&self, stat: &Statx) -> bool {
         self.key == Key::of(stat) && self.birth == Birth::of(stat)
     }
-
-    #[cfg(test)]
-    pub(super) fn lookups(&self) -> u64 {
-        self.lookups.load(Ordering::Relaxed)
-    }
 }
 
 /// What a new node is made of.
