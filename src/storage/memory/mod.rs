@@ -12,7 +12,7 @@ mod perms;
 mod rename;
 mod xattr;
 
-pub use perms::PermissionChecks;
+pub use super::types::PermissionChecks;
 
 use std::sync::atomic::Ordering;
 
