@@ -40,8 +40,16 @@ const PROC_MAGIC: u64 = 0x9fa0;
 /// error of an earlier write (`linux/magic.h`): NFS, CIFS, SMB2, SMB, FUSE, Ceph, 9P, AFS (two of
 /// them), Coda.
 const TOLD_AT_CLOSE: [u64; 10] = [
-    0x6969, 0xff53_4d42, 0xfe53_4d42, 0x517b, 0x6573_5546, 0x00c3_6400, 0x0102_1997, 0x5346_414f,
-    0x6b41_4653, 0x7375_7245,
+    0x6969,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x517b,
+    0x6573_5546,
+    0x00c3_6400,
+    0x0102_1997,
+    0x5346_414f,
+    0x6b41_4653,
+    0x7375_7245,
 ];
 
 /// Why a directory cannot be served.
