@@ -288,7 +288,7 @@ fn obstacle(capability: Capability, found: &Diagnosis) -> Option<Missing> {
         return Some(Missing::new(
             capability.name(),
             why,
-            "nothing: the transport lacks it",
+            "no remedy with this transport",
         ));
     }
     let (major, minor) = since(capability);
