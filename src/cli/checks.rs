@@ -17,21 +17,22 @@ fn unusable(message: impl std::fmt::Display) -> Failure {
 /// The directory to serve, absolute.
 pub(super) fn source(path: &Path) -> Result<PathBuf, Failure> {
     let shown = path.display();
-    let found = path.canonicalize().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => unusable(format_args!(
-            "source {shown}: no such directory; create it or correct the path"
-        )),
-        _ if error.raw_os_error() == Some(libc::ENOTCONN) => unusable(format_args!(
-            "source {shown}: its FUSE daemon is dead; clear it with 'dynamicfs umount --lazy {shown}'"
-        )),
-        _ => unusable(format_args!("source {shown}: {error}")),
-    })?;
-    if found.is_dir() {
-        Ok(found)
-    } else {
-        Err(unusable(format_args!(
+    // canonicalize() may succeed on a mount that is dead, and metadata() does not.
+    let found = path
+        .canonicalize()
+        .and_then(|found| Ok((found.metadata()?, found)));
+    match found {
+        Ok((found, path)) if found.is_dir() => Ok(path),
+        Ok(_) => Err(unusable(format_args!(
             "source {shown}: not a directory; give the directory to serve, or memory:[SIZE]"
-        )))
+        ))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(unusable(format_args!(
+            "source {shown}: no such directory; create it or correct the path"
+        ))),
+        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => Err(unusable(format_args!(
+            "source {shown}: its FUSE daemon is dead; clear it with 'dynamicfs umount --lazy {shown}'"
+        ))),
+        Err(error) => Err(unusable(format_args!("source {shown}: {error}"))),
     }
 }
 
@@ -98,6 +99,12 @@ pub(super) fn apart(source: &Path, mountpoint: &Path) -> Result<(), Failure> {
 pub(super) fn fuse() -> Result<(), Failure> {
     let device = doctor::device();
     let no = |message: String| Err(Failure::new(Exit::NoFuse, message));
+    let cannot_open = |error: String| {
+        no(format!(
+            "/dev/fuse cannot be opened: {error}; let root run 'chmod 0666 /dev/fuse' (its usual \
+             mode), or allow the device to the container"
+        ))
+    };
     if !device.present {
         return no(
             "/dev/fuse does not exist: run 'modprobe fuse', or start the container with \
@@ -106,15 +113,11 @@ pub(super) fn fuse() -> Result<(), Failure> {
         );
     }
     if doctor::privileges().sys_admin {
-        return match device.error {
-            Some(error) => no(format!(
-                "/dev/fuse cannot be opened: {error}; see 'dynamicfs doctor'"
-            )),
-            None => Ok(()),
-        };
+        return device.error.map_or(Ok(()), cannot_open);
     }
     match doctor::helper() {
-        Some(helper) if helper.set_user_id => Ok(()),
+        // The transport opens the device itself before it calls the helper.
+        Some(helper) if helper.set_user_id => device.error.map_or(Ok(()), cannot_open),
         Some(helper) => no(format!(
             "mounting needs root here: {} has no set-user-id bit; run as root, or reinstall the \
              package fuse3",

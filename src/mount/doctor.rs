@@ -5,6 +5,7 @@
 //! grants (`dynamicfs status`).
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -72,7 +73,7 @@ pub struct Privileges {
 pub struct Helper {
     /// Where it is.
     pub path: PathBuf,
-    /// What it says of itself.
+    /// What it says of itself; empty where it cannot be run.
     pub version: String,
     /// Whether it has the privileges of root (set-user-id).
     pub set_user_id: bool,
@@ -166,10 +167,18 @@ pub fn privileges() -> Privileges {
 /// Finds `fusermount3`, in `PATH` and where the transport looks besides.
 pub fn helper() -> Option<Helper> {
     let path = find_in_path("fusermount3")?;
-    let output = Command::new(&path).arg("--version").output().ok()?;
-    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let version = said.rsplit(' ').next().unwrap_or_default().to_owned();
-    use std::os::unix::fs::MetadataExt;
+    let said = Command::new(&path).arg("--version").output();
+    let version = said.map_or_else(
+        |_| String::new(),
+        |said| {
+            let said = String::from_utf8_lossy(&said.stdout).into_owned();
+            said.trim()
+                .rsplit(' ')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        },
+    );
     let set_user_id =
         fs::metadata(&path).is_ok_and(|found| found.uid() == 0 && found.mode() & 0o4000 != 0);
     Some(Helper {
@@ -180,7 +189,9 @@ pub fn helper() -> Option<Helper> {
 }
 
 fn find_in_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    // mount(8) starts its helpers without PATH; shells and execvp(3) then look here.
+    let default = || "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into();
+    let path = std::env::var_os("PATH").unwrap_or_else(default);
     std::env::split_paths(&path)
         .map(|dir| dir.join(name))
         .find(|candidate| rustix::fs::access(candidate, rustix::fs::Access::EXEC_OK).is_ok())

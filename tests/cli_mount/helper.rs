@@ -7,17 +7,17 @@ use serde_json::Value;
 use crate::command::{Said, World, available};
 use crate::world;
 
-/// Runs a script in a mount namespace of its own, with the directory of the binary in PATH. Whatever
-/// happens, the mount is gone at its end.
+/// Runs a script in a mount namespace of its own, where the binary is in `/usr/local/bin`: mount(8)
+/// starts helpers without PATH, so they look in the usual places. Whatever happens, the mount is gone
+/// at its end.
 fn script(world: &World, script: &str) -> Said {
     let binary = world.binary();
-    let dir = binary.parent().expect("a directory");
     let script = format!(
-        "set -eu; S={src} M={mnt} B={binary}; PATH=$PATH:{dir}; trap 'umount -l $M 2>/dev/null || :' EXIT\n{script}",
+        "set -eu; S={src} M={mnt} B={binary}; trap 'umount -l $M 2>/dev/null || :' EXIT\n\
+         mount -t tmpfs none /usr/local/bin; ln -s $B /usr/local/bin/dynamicfs\n{script}",
         src = world.text("src"),
         mnt = world.text("mnt"),
         binary = binary.display(),
-        dir = dir.display(),
     );
     let args = ["--mount", "--propagation", "private", "sh", "-c", &script];
     world.run_program(Path::new("/usr/bin/unshare"), &args)

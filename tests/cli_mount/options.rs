@@ -58,7 +58,7 @@ fn options_reach_the_mount_table() {
             "@mnt",
         ],
     );
-    let table = std::fs::read_to_string("/proc/self/mountinfo").expect("/proc");
+    let table = std::fs::read_to_string("/proc/thread-self/mountinfo").expect("/proc");
     let point = world.text("mnt");
     let line = table
         .lines()

@@ -1,16 +1,40 @@
 //! A user who mounts by fusermount3.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 use rustix::process::Signal;
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use crate::command::{NOBODY, World, available};
 use crate::{Daemon, mounted, status, unmounted, wait_until, world};
 
+/// A world of a user without rights, in a mount namespace of this test's thread, where `/dev/fuse`
+/// has its usual mode whatever it is on this machine.
 fn nobody() -> Option<World> {
     let world = world()?;
     let helper = Path::new("/usr/bin/fusermount3").exists();
-    available(helper, "fusermount3").then(|| world.as_user(NOBODY))
+    if !available(helper, "fusermount3") {
+        return None;
+    }
+    // SAFETY: neither memory nor descriptors are unshared, and nothing in this process relies on
+    // one root or working directory for all threads. The namespace ends with this test's thread.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }.expect("root may");
+    mount_change(
+        "/",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+    )
+    .expect("private");
+    let device = std::fs::metadata("/dev/fuse").expect("it exists").rdev();
+    let node = world.path("fuse");
+    let mode = Mode::from_raw_mode(0o666);
+    mknodat(CWD, &node, FileType::CharacterDevice, mode, device).expect("a device");
+    std::fs::set_permissions(&node, Permissions::from_mode(0o666)).expect("mode");
+    mount_bind(&node, "/dev/fuse").expect("mounted");
+    Some(world.as_user(NOBODY))
 }
 
 #[test]
@@ -25,9 +49,7 @@ fn it_mounts_and_says_what_it_gave_up() {
         .expect("capabilities");
     let item = |name: &str| capabilities.iter().find(|item| item["name"] == name);
     let options = status["options"].as_str().expect("options");
-    let strict = std::fs::read_to_string("/etc/fuse.conf")
-        .is_ok_and(|text| !text.lines().any(|line| line.trim() == "user_allow_other"));
-    if available(strict, "an /etc/fuse.conf without user_allow_other") {
+    if available(is_strict(), "an /etc/fuse.conf without user_allow_other") {
         let given_up = item("allow_other").expect("it was asked");
         assert_eq!(
             (&given_up["asked"], &given_up["granted"]),
@@ -44,6 +66,29 @@ fn it_mounts_and_says_what_it_gave_up() {
     let passthrough = item("PASSTHROUGH").expect("it was asked");
     assert_ne!(passthrough["effective"], "yes", "{passthrough}");
     unmounted(&world, "@mnt");
+}
+
+fn is_strict() -> bool {
+    let text = std::fs::read_to_string("/etc/fuse.conf").unwrap_or_default();
+    !text.lines().any(|line| line.trim() == "user_allow_other")
+}
+
+#[test]
+fn it_may_not_ask_for_others() {
+    let Some(world) = nobody() else { return };
+    if !available(is_strict(), "an /etc/fuse.conf without user_allow_other") {
+        return;
+    }
+    for way in [&["--allow-other"][..], &["-o", "allow_other"]] {
+        let all = [&["mount"], way, &["@src", "@mnt"]].concat();
+        let fragments = [
+            "allow_other (-",
+            "no line user_allow_other",
+            "--allow-other=false",
+        ];
+        world.run(&all).refused(4, &fragments);
+    }
+    world.nothing_left();
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl World {
 
     /// Mountpoints below this world.
     pub(crate) fn mounts(&self) -> Vec<PathBuf> {
-        let table = std::fs::read_to_string("/proc/self/mountinfo").expect("/proc");
+        let table = std::fs::read_to_string("/proc/thread-self/mountinfo").expect("/proc");
         let points = table.lines().filter_map(|line| line.split(' ').nth(4));
         let points = points.map(PathBuf::from);
         points
