@@ -346,6 +346,17 @@ pub struct StorageCapabilities {
     pub flush_on_close: bool,
 }
 
+/// Who checks permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PermissionChecks {
+    /// The kernel, before it asks (mount option `default_permissions`): operations run with the
+    /// storage's own rights, and what is created or written counts as the caller's. The default.
+    #[default]
+    Kernel,
+    /// The storage: every operation that names a caller is checked as that caller's.
+    Storage,
+}
+
 /// Access mode and flags of open(2), as the kernel sends them.
 ///
 /// `O_CREAT`, `O_EXCL` and `O_NOCTTY` never reach a storage through `open`.
