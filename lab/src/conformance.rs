@@ -13,7 +13,7 @@ use crate::compare::{Comparison, Subject, compare, stale};
 use crate::exceptions::Exception;
 use crate::image::{IMAGE_BYTES, Image, place_for_images};
 use crate::namespace::WORKPLACE;
-use crate::outcome::SuiteResult;
+use crate::outcome::{Outcome, SuiteResult};
 use crate::paths::Paths;
 use crate::progress::Progress;
 use crate::suites::{Place, Programs, Suite};
@@ -186,7 +186,10 @@ pub fn run(
     for &suite in &plan.suites {
         progress.step(&format!("{} on ext4", suite.name()));
         match bench.run_native(suite, programs) {
-            Ok(result) => drop(references.insert(suite, result)),
+            Ok(result) => {
+                conformance.errors.extend(faulty_reference(suite, &result));
+                references.insert(suite, result);
+            }
             Err(error) => conformance
                 .errors
                 .push(format!("{} on ext4: {error:#}", suite.name())),
@@ -227,4 +230,63 @@ pub fn run(
         .cloned()
         .collect();
     conformance
+}
+
+/// A case that fails on ext4 says nothing about a preset that fails it too: the reference is
+/// broken, or the case is.
+fn faulty_reference(suite: Suite, result: &SuiteResult) -> Option<String> {
+    let failed: Vec<String> = result
+        .cases
+        .iter()
+        .filter(|(_, case)| matches!(case.outcome, Outcome::Failed(_) | Outcome::TimedOut))
+        .map(|(name, case)| format!("{name} {}", case.outcome))
+        .collect();
+    let first = failed.first()?;
+    Some(format!(
+        "{} of {} fail on ext4 itself, so they prove nothing; the first: {first}",
+        failed.len(),
+        suite.name()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Case;
+
+    #[test]
+    fn a_reference_that_fails_is_an_error() {
+        let mut result = SuiteResult::default();
+        result.cases.insert(
+            "a".to_owned(),
+            Case::from(Outcome::Skipped("no".to_owned())),
+        );
+        assert_eq!(faulty_reference(Suite::Fsx, &result), None);
+        result
+            .cases
+            .insert("b".to_owned(), Case::from(Outcome::TimedOut));
+        let error = faulty_reference(Suite::Fsx, &result).unwrap();
+        assert!(
+            error.starts_with("1 of fsx") && error.ends_with("b timed out"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn permissions_default_to_both_for_pjdfstest_only() {
+        let plan = Plan {
+            presets: vec![Preset::Safe],
+            suites: vec![Suite::Pjdfstest, Suite::Fsx],
+            permissions: None,
+        };
+        let runs: Vec<_> = plan.runs().into_iter().map(|(_, p, s)| (p, s)).collect();
+        assert_eq!(
+            runs,
+            [
+                (Permissions::Kernel, Suite::Pjdfstest),
+                (Permissions::Kernel, Suite::Fsx),
+                (Permissions::Storage, Suite::Pjdfstest),
+            ]
+        );
+    }
 }

@@ -37,12 +37,13 @@ const VARIANTS: [(&str, &str); 3] = [
          truncate = 5\nfsync = 1\nfdatasync = 1\nposix_fallocate = 3\npunch_hole = 3\nsendfile = 3\n\
          posix_fadvise = 3\ncopy_file_range = 3\n",
     ),
-    // Whole pages only, on a larger file: what databases do.
+    // Whole pages only, on a larger file: what databases do. Without posix_fallocate: with aligned
+    // sizes fsx 0.3.2 issues calls of it that ext4 refuses.
     (
         "aligned-mmap",
         "flen = 1048576\n[opsize]\nmin = 4096\nmax = 131072\nalign = 4096\n\
          [weights]\nclose_open = 1\ninvalidate = 2\nmapread = 10\nmapwrite = 10\nread = 10\nwrite = 10\n\
-         truncate = 5\nfsync = 3\nfdatasync = 3\nposix_fallocate = 3\npunch_hole = 3\nsendfile = 3\n\
+         truncate = 5\nfsync = 3\nfdatasync = 3\nposix_fallocate = 0\npunch_hole = 3\nsendfile = 3\n\
          posix_fadvise = 3\ncopy_file_range = 3\n",
     ),
 ];
