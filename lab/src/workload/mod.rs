@@ -125,8 +125,12 @@ fn measure_one(
     for contestant in contestants {
         (workload.prepare)(&contestant.dir).with_context(|| contestant.name.clone())?;
     }
-    for _ in 0..repetitions {
-        for (index, contestant) in contestants.iter().enumerate() {
+    for repetition in 0..repetitions {
+        for turn in 0..contestants.len() {
+            // Each repetition begins with another contestant: the first pays for what the last
+            // left dirty.
+            let index = (repetition + turn) % contestants.len();
+            let contestant = &contestants[index];
             let (time, counts) =
                 once(workload, contestant).with_context(|| contestant.name.clone())?;
             samples[index].push(time);
