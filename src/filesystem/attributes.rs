@@ -16,12 +16,12 @@ impl DynamicFS {
 
     /// Changes attributes.
     pub fn setattr(&self, caller: &Caller, ino: Ino, changes: &SetAttr) -> Result<AttrAnswer> {
-        // Data written before must not land after: neither behind a new end of file, nor with a
-        // time of modification later than the one that is set.
-        self.data_path.flush_inode(ino)?;
         if let Some(size) = changes.size {
             self.data_path.truncated(ino, size);
         }
+        // What was written before must not land after, with a time of modification later than
+        // the one that is set.
+        self.data_path.write_back(ino);
         let attr = self.storage.setattr(caller, ino, changes)?;
         Ok(self.attr_answer(attr))
     }
