@@ -167,11 +167,13 @@ fn chmod(
     // Whoever may write may cause that without being the owner.
     let combined = changes.size.is_some() || changes.uid.is_some() || changes.gid.is_some();
     let set_ids = libc::S_ISUID | libc::S_ISGID;
-    let only_takes_set_ids = combined && {
-        let now = u32::from(stat(fd, c"")?.stx_mode) & 0o7777;
-        mode & !set_ids == now & !set_ids && mode & !now == 0
-    };
+    let now = u32::from(stat(fd, c"")?.stx_mode) & 0o7777;
+    let only_takes_set_ids = combined && mode & !set_ids == now & !set_ids;
+    let mut mode = mode;
     let _checked = if only_takes_set_ids {
+        // The kernel keeps S_ISGID without group execution, which ext4 takes from those who are
+        // not in the group: what the other change has just taken away stays away.
+        mode &= now;
         storage.identity.daemon()?;
         None
     } else {
