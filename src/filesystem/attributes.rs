@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::fs::Access;
+use rustix::fs::{Access, IFlags};
 
 use super::{AttrAnswer, DynamicFS};
 use crate::storage::{Attr, Caller, Fh, Ino, Result, SetAttr, StatFs};
@@ -34,6 +34,16 @@ impl DynamicFS {
     /// Figures of the file system.
     pub fn statfs(&self, ino: Ino) -> Result<StatFs> {
         self.storage.statfs(ino)
+    }
+
+    /// Flags of an inode (`FS_IOC_GETFLAGS`).
+    pub fn getflags(&self, ino: Ino) -> Result<IFlags> {
+        self.storage.getflags(ino)
+    }
+
+    /// Sets the flags of an inode (`FS_IOC_SETFLAGS`).
+    pub fn setflags(&self, caller: &Caller, ino: Ino, flags: IFlags) -> Result<()> {
+        self.storage.setflags(caller, ino, flags)
     }
 
     fn attr_answer(&self, attr: Attr) -> AttrAnswer {

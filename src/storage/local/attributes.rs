@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{
-    Access, AtFlags, Gid, Mode, OFlags, Statx, StatxTimestamp, Timespec, Timestamps, UTIME_NOW,
-    UTIME_OMIT, Uid,
+    Access, AtFlags, Gid, IFlags, Mode, OFlags, Statx, StatxTimestamp, Timespec, Timestamps,
+    UTIME_NOW, UTIME_OMIT, Uid,
 };
 
 use super::LocalStorage;
@@ -259,4 +259,35 @@ mod tests {
             assert_eq!(decoded, rustix::fs::makedev(major, minor));
         }
     }
+}
+
+/// Opens an inode for an ioctl on its flags. Never a FIFO, socket or device; the ioctls of symbolic
+/// links cannot be reached, as on ext4.
+fn open_for_flags(storage: &LocalStorage, ino: Ino) -> Result<std::os::fd::OwnedFd> {
+    let node = storage.inodes.get(ino)?;
+    if !matches!(node.kind, FileKind::RegularFile | FileKind::Directory) {
+        return Err(Errno::NOTTY);
+    }
+    let fd = storage.fd(&node)?;
+    storage.identity.daemon()?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    storage.descriptors.with_room(|| reopen(fd.as_fd(), flags))
+}
+
+/// Flags of an inode: they are no secret to whoever could open it.
+pub(super) fn getflags(storage: &LocalStorage, ino: Ino) -> Result<IFlags> {
+    rustix::fs::ioctl_getflags(open_for_flags(storage, ino)?)
+}
+
+pub(super) fn setflags(
+    storage: &LocalStorage,
+    caller: &Caller,
+    ino: Ino,
+    flags: IFlags,
+) -> Result<()> {
+    let file = open_for_flags(storage, ino)?;
+    // Ownership and CAP_LINUX_IMMUTABLE: the kernel has checked both for its caller
+    // (`vfs_fileattr_set`), except where the storage is to check.
+    let _checked = storage.identity.checked(caller)?;
+    rustix::fs::ioctl_setflags(file, flags)
 }

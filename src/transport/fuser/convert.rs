@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::IFlags;
+
 use fuser::{FileAttr, FileType, Generation, INodeNo, TimeOrNow};
 
 use crate::filesystem::{EntryAnswer, LockKind, LockRange, LockRequest, LockType};
@@ -172,6 +174,27 @@ pub(super) fn raw_lock_kind(kind: LockKind) -> i32 {
     match kind {
         LockKind::Read => libc::F_RDLCK,
         LockKind::Write => libc::F_WRLCK,
+    }
+}
+
+/// The ioctls that concern an inode and not a device: the only ones that are let through.
+pub(super) enum InodeIoctl {
+    GetFlags,
+    SetFlags(IFlags),
+}
+
+/// Recognises an ioctl (ioctl_iflags(2)). The kernel passes the flags as 32 bits, whatever the size
+/// encoded in the number says (`fuse_fileattr_get` in `fs/fuse/ioctl.c`).
+pub(super) fn inode_ioctl(cmd: u32, data: &[u8]) -> Result<InodeIoctl> {
+    match u64::from(cmd) {
+        libc::FS_IOC_GETFLAGS => Ok(InodeIoctl::GetFlags),
+        libc::FS_IOC_SETFLAGS => {
+            let bits = data.first_chunk::<4>().ok_or(Errno::INVAL)?;
+            Ok(InodeIoctl::SetFlags(IFlags::from_bits_retain(
+                u32::from_ne_bytes(*bits),
+            )))
+        }
+        _ => Err(Errno::NOTTY),
     }
 }
 
