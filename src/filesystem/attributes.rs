@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::fs::{Access, IFlags};
 
 use super::{AttrAnswer, DynamicFS};
-use crate::storage::{Attr, Caller, Fh, Ino, Result, SetAttr, StatFs};
+use crate::storage::{Attr, Caller, Fh, FsXAttr, Ino, Result, SetAttr, StatFs};
 
 impl DynamicFS {
     /// Attributes of an inode.
@@ -44,6 +44,16 @@ impl DynamicFS {
     /// Sets the flags of an inode (`FS_IOC_SETFLAGS`).
     pub fn setflags(&self, caller: &Caller, ino: Ino, flags: IFlags) -> Result<()> {
         self.storage.setflags(caller, ino, flags)
+    }
+
+    /// Extended flags and project of an inode (`FS_IOC_FSGETXATTR`).
+    pub fn get_fsxattr(&self, ino: Ino) -> Result<FsXAttr> {
+        self.storage.get_fsxattr(ino)
+    }
+
+    /// Sets extended flags and project of an inode (`FS_IOC_FSSETXATTR`).
+    pub fn set_fsxattr(&self, caller: &Caller, ino: Ino, attributes: &FsXAttr) -> Result<()> {
+        self.storage.set_fsxattr(caller, ino, attributes)
     }
 
     fn attr_answer(&self, attr: Attr) -> AttrAnswer {

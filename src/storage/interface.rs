@@ -352,6 +352,17 @@ pub trait FilesystemInterface: Send + Sync {
         Err(Errno::NOTTY)
     }
 
+    /// Extended flags and project of an inode (`FS_IOC_FSGETXATTR`). The kernel asks for them
+    /// before each [`setflags`](Self::setflags).
+    fn get_fsxattr(&self, ino: Ino) -> Result<FsXAttr> {
+        Err(Errno::NOTTY)
+    }
+
+    /// Sets extended flags and project of an inode (`FS_IOC_FSSETXATTR`).
+    fn set_fsxattr(&self, caller: &Caller, ino: Ino, attributes: &FsXAttr) -> Result<()> {
+        Err(Errno::NOTTY)
+    }
+
     /// Finds data or a hole, lseek(2) with `SEEK_DATA` or `SEEK_HOLE`.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::LocalStorage;
 use super::descriptors::{reopen, stat};
 use super::identity::Groups;
 use super::inodes::Node;
-use super::sys::ProcPath;
+use super::sys::{self, ProcPath};
 use crate::storage::types::*;
 
 pub(super) fn kind_of(stat: &Statx) -> Option<FileKind> {
@@ -248,19 +248,6 @@ pub(super) fn statfs(storage: &LocalStorage, ino: Ino) -> Result<StatFs> {
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn device_numbers_survive_the_encoding() {
-        for (major, minor) in [(0, 0), (1, 3), (8, 255), (259, 256), (0xfff, 0xfffff)] {
-            let decoded = decode_dev(encode_dev(major, minor));
-            assert_eq!(decoded, rustix::fs::makedev(major, minor));
-        }
-    }
-}
-
 /// Opens an inode for an ioctl on its flags. Never a FIFO, socket or device; the ioctls of symbolic
 /// links cannot be reached, as on ext4.
 fn open_for_flags(storage: &LocalStorage, ino: Ino) -> Result<std::os::fd::OwnedFd> {
@@ -290,4 +277,33 @@ pub(super) fn setflags(
     // (`vfs_fileattr_set`), except where the storage is to check.
     let _checked = storage.identity.checked(caller)?;
     rustix::fs::ioctl_setflags(file, flags)
+}
+
+/// Extended flags and project of an inode.
+pub(super) fn get_fsxattr(storage: &LocalStorage, ino: Ino) -> Result<FsXAttr> {
+    sys::get_fsxattr(open_for_flags(storage, ino)?.as_fd())
+}
+
+pub(super) fn set_fsxattr(
+    storage: &LocalStorage,
+    caller: &Caller,
+    ino: Ino,
+    attributes: &FsXAttr,
+) -> Result<()> {
+    let file = open_for_flags(storage, ino)?;
+    let _checked = storage.identity.checked(caller)?;
+    sys::set_fsxattr(file.as_fd(), attributes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_numbers_survive_the_encoding() {
+        for (major, minor) in [(0, 0), (1, 3), (8, 255), (259, 256), (0xfff, 0xfffff)] {
+            let decoded = decode_dev(encode_dev(major, minor));
+            assert_eq!(decoded, rustix::fs::makedev(major, minor));
+        }
+    }
 }

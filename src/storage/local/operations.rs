@@ -216,6 +216,14 @@ impl FilesystemInterface for LocalStorage {
         attributes::setflags(self, caller, ino, flags)
     }
 
+    fn get_fsxattr(&self, ino: Ino) -> Result<FsXAttr> {
+        attributes::get_fsxattr(self, ino)
+    }
+
+    fn set_fsxattr(&self, caller: &Caller, ino: Ino, attributes: &FsXAttr) -> Result<()> {
+        attributes::set_fsxattr(self, caller, ino, attributes)
+    }
+
     fn lseek(&self, _ino: Ino, fh: Fh, offset: u64, to: SeekTo) -> Result<u64> {
         files::lseek(self, fh, offset, to)
     }

@@ -19,8 +19,8 @@ use rustix::fs::{Access, FallocateFlags, OFlags, XattrFlags};
 use super::backing::BackingFiles;
 use super::capabilities;
 use super::convert::{
-    FuserEntry, InodeIoctl, LockOp, caller, errno, file_attr, file_type, inode_ioctl, lock_op,
-    raw_lock_kind, set_time, timestamp,
+    FuserEntry, InodeIoctl, LockOp, caller, errno, file_attr, file_type, fsxattr_bytes,
+    inode_ioctl, lock_op, raw_lock_kind, set_time, timestamp,
 };
 use crate::filesystem::{DynamicFS, EntryAnswer, FileAccess, Opened};
 use crate::stats::Opcode;
@@ -693,6 +693,11 @@ impl Filesystem for Adapter {
             InodeIoctl::GetFlags => Ok(fs.getflags(ino.0)?.bits().to_ne_bytes().to_vec()),
             InodeIoctl::SetFlags(flags) => {
                 fs.setflags(&caller(req), ino.0, flags)?;
+                Ok(Vec::new())
+            }
+            InodeIoctl::GetFsXAttr => Ok(fsxattr_bytes(&fs.get_fsxattr(ino.0)?)),
+            InodeIoctl::SetFsXAttr(attributes) => {
+                fs.set_fsxattr(&caller(req), ino.0, &attributes)?;
                 Ok(Vec::new())
             }
         });
