@@ -1,0 +1,281 @@
+//! One part of the extended attribute cache: entries in order of use, found by name and by inode.
+
+use std::ffi::OsStr;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::CachedXAttr;
+use super::list::{Links, List};
+use crate::stats::XAttrCacheStatistics;
+
+/// What an entry is found by, hashed before the shard is locked.
+#[derive(Clone, Copy)]
+pub(super) struct Key<'a> {
+    pub(super) ino: u64,
+    pub(super) name: &'a OsStr,
+    pub(super) hash: u64,
+}
+
+struct Entry {
+    ino: u64,
+    name: Box<OsStr>,
+    hash: u64,
+    /// `None`: known not to exist.
+    value: Option<Arc<[u8]>>,
+    expires: u64,
+}
+
+impl Entry {
+    fn cost(&self) -> usize {
+        cost(&self.name, self.value.as_deref())
+    }
+}
+
+/// What an entry counts in the byte budget.
+fn cost(name: &OsStr, value: Option<&[u8]>) -> usize {
+    name.len() + value.map_or(0, <[u8]>::len)
+}
+
+/// The entries of one inode.
+struct Inode {
+    ino: u64,
+    entries: List,
+}
+
+/// Entries stand in slots. Two hash tables hold slot numbers, and two lists run through the slots:
+/// one in order of use, one per inode. So a hit, a put and the removal of one entry take constant
+/// time, and the removal of an inode takes time only for the entries it has.
+pub(super) struct Shard {
+    capacity: usize,
+    byte_capacity: usize,
+    hasher: DefaultHashBuilder,
+    slots: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    by_name: HashTable<u32>,
+    by_inode: HashTable<Inode>,
+    /// Front: used last. Back: the next to be evicted.
+    order: List,
+    order_links: Vec<Links>,
+    sibling_links: Vec<Links>,
+    /// The counters; what is held is filled in by [`Shard::statistics`].
+    counters: XAttrCacheStatistics,
+    bytes: usize,
+}
+
+impl Shard {
+    pub(super) fn new(capacity: usize, byte_capacity: usize, hasher: DefaultHashBuilder) -> Shard {
+        Shard {
+            capacity,
+            byte_capacity,
+            hasher,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_name: HashTable::new(),
+            by_inode: HashTable::new(),
+            order: List::EMPTY,
+            order_links: Vec::new(),
+            sibling_links: Vec::new(),
+            counters: XAttrCacheStatistics::default(),
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn lookup(&mut self, key: Key<'_>, now: u64) -> CachedXAttr {
+        let Some(slot) = self.find(key) else {
+            self.counters.misses += 1;
+            return CachedXAttr::Unknown;
+        };
+        let entry = entry(&self.slots, slot);
+        if entry.expires <= now {
+            self.remove_slot(slot);
+            self.counters.expirations += 1;
+            self.counters.misses += 1;
+            return CachedXAttr::Unknown;
+        }
+        self.counters.hits += 1;
+        let found = match &entry.value {
+            Some(value) => CachedXAttr::Value(Arc::clone(value)),
+            None => CachedXAttr::Absent,
+        };
+        self.order.move_to_front(&mut self.order_links, slot);
+        found
+    }
+
+    /// Replaces what is known of the attribute. What does not fit is not kept, and neither is what
+    /// was known before: it is no longer true.
+    pub(super) fn insert(
+        &mut self,
+        key: Key<'_>,
+        value: Option<Arc<[u8]>>,
+        now: u64,
+        expires: u64,
+    ) {
+        let replaced = self.find(key).map(|slot| self.remove_slot(slot));
+        let cost = cost(key.name, value.as_deref());
+        if self.capacity == 0 || cost > self.byte_capacity {
+            self.counters.evictions += u64::from(replaced.is_some());
+            return;
+        }
+        while self.by_name.len() >= self.capacity || self.bytes + cost > self.byte_capacity {
+            self.evict_one(now);
+        }
+        self.insert_new(Entry {
+            ino: key.ino,
+            name: key.name.into(),
+            hash: key.hash,
+            value,
+            expires,
+        });
+    }
+
+    /// Forgets one attribute.
+    pub(super) fn invalidate_attr(&mut self, key: Key<'_>) {
+        if let Some(slot) = self.find(key) {
+            self.remove_slot(slot);
+            self.counters.invalidations += 1;
+        }
+    }
+
+    /// Forgets all attributes of an inode.
+    pub(super) fn invalidate(&mut self, ino: u64) {
+        let hash = self.hasher.hash_one(ino);
+        while let Some(slot) = self
+            .by_inode
+            .find(hash, |inode| inode.ino == ino)
+            .and_then(|inode| inode.entries.front())
+        {
+            self.remove_slot(slot);
+            self.counters.invalidations += 1;
+        }
+    }
+
+    /// Forgets everything but the counters, and gives the memory back.
+    pub(super) fn clear(&mut self) {
+        let mut counters = self.counters;
+        counters.invalidations += self.by_name.len() as u64;
+        *self = Shard {
+            counters,
+            ..Shard::new(self.capacity, self.byte_capacity, self.hasher.clone())
+        };
+    }
+
+    pub(super) fn statistics(&self) -> XAttrCacheStatistics {
+        XAttrCacheStatistics {
+            entries: self.by_name.len() as u64,
+            capacity: self.capacity as u64,
+            bytes: self.bytes as u64,
+            byte_capacity: self.byte_capacity as u64,
+            ..self.counters
+        }
+    }
+
+    fn find(&self, key: Key<'_>) -> Option<u32> {
+        let same = |&slot: &u32| {
+            let entry = entry(&self.slots, slot);
+            entry.ino == key.ino && *entry.name == *key.name
+        };
+        self.by_name.find(key.hash, same).copied()
+    }
+
+    fn evict_one(&mut self, now: u64) {
+        let slot = self.order.back().expect("a full shard holds an entry");
+        let expired = self.remove_slot(slot).expires <= now;
+        // Nothing of use was lost with an expired entry.
+        self.counters.evictions += u64::from(!expired);
+        self.counters.expirations += u64::from(expired);
+    }
+
+    fn insert_new(&mut self, new: Entry) {
+        let (ino, hash) = (new.ino, new.hash);
+        self.bytes += new.cost();
+        let slot = self.place(new);
+        self.order.push_front(&mut self.order_links, slot);
+
+        let slots = &self.slots;
+        self.by_name
+            .insert_unique(hash, slot, |&slot| entry(slots, slot).hash);
+
+        let hasher = &self.hasher;
+        self.by_inode
+            .entry(
+                hasher.hash_one(ino),
+                |inode| inode.ino == ino,
+                |inode| hasher.hash_one(inode.ino),
+            )
+            .or_insert(Inode {
+                ino,
+                entries: List::EMPTY,
+            })
+            .into_mut()
+            .entries
+            .push_front(&mut self.sibling_links, slot);
+    }
+
+    fn place(&mut self, new: Entry) -> u32 {
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot as usize] = Some(new);
+            return slot;
+        }
+        let slot = u32::try_from(self.slots.len()).expect("capacity fits in 32 bits");
+        self.slots.push(Some(new));
+        self.order_links.push(Links::NONE);
+        self.sibling_links.push(Links::NONE);
+        slot
+    }
+
+    fn remove_slot(&mut self, slot: u32) -> Entry {
+        let removed = self.slots[slot as usize].take().expect(OCCUPIED);
+        self.free.push(slot);
+        self.bytes -= removed.cost();
+        self.order.remove(&mut self.order_links, slot);
+        if let Ok(found) = self.by_name.find_entry(removed.hash, |&at| at == slot) {
+            found.remove();
+        }
+        let hash = self.hasher.hash_one(removed.ino);
+        if let Ok(mut inode) = self
+            .by_inode
+            .find_entry(hash, |inode| inode.ino == removed.ino)
+        {
+            let entries = &mut inode.get_mut().entries;
+            entries.remove(&mut self.sibling_links, slot);
+            if entries.is_empty() {
+                inode.remove();
+            }
+        }
+        removed
+    }
+}
+
+const OCCUPIED: &str = "slots in tables and lists hold entries";
+
+fn entry(slots: &[Option<Entry>], slot: u32) -> &Entry {
+    slots[slot as usize].as_ref().expect(OCCUPIED)
+}
+
+#[cfg(test)]
+impl Shard {
+    /// Panics unless tables, lists, slots and sums agree.
+    pub(super) fn check(&self) {
+        use super::list::tests::slots;
+
+        let occupied = self.slots.iter().flatten();
+        let count = occupied.clone().count();
+        assert!(count <= self.capacity && self.bytes <= self.byte_capacity);
+        assert_eq!(count + self.free.len(), self.slots.len());
+        assert_eq!(count, self.by_name.len());
+        assert_eq!(occupied.map(Entry::cost).sum::<usize>(), self.bytes);
+        assert_eq!(slots(self.order, &self.order_links).len(), count);
+        let mut listed = 0;
+        for inode in self.by_inode.iter() {
+            let entries = slots(inode.entries, &self.sibling_links);
+            assert!(!entries.is_empty());
+            for &slot in &entries {
+                assert_eq!(entry(&self.slots, slot).ino, inode.ino);
+            }
+            listed += entries.len();
+        }
+        assert_eq!(listed, count);
+    }
+}
