@@ -18,24 +18,30 @@ pub(super) struct Key<'a> {
     pub(super) hash: u64,
 }
 
-struct Entry {
-    ino: u64,
-    name: Box<OsStr>,
-    hash: u64,
+/// What is known of an attribute.
+pub(super) struct Entry {
+    pub(super) ino: u64,
+    pub(super) name: Box<OsStr>,
+    /// That of the [`Key`].
+    pub(super) hash: u64,
     /// `None`: known not to exist.
-    value: Option<Arc<[u8]>>,
-    expires: u64,
+    pub(super) value: Option<Arc<[u8]>>,
+    pub(super) expires: u64,
 }
 
 impl Entry {
-    fn cost(&self) -> usize {
-        cost(&self.name, self.value.as_deref())
+    fn key(&self) -> Key<'_> {
+        Key {
+            ino: self.ino,
+            name: &self.name,
+            hash: self.hash,
+        }
     }
-}
 
-/// What an entry counts in the byte budget.
-fn cost(name: &OsStr, value: Option<&[u8]>) -> usize {
-    name.len() + value.map_or(0, <[u8]>::len)
+    /// What it counts in the byte budget.
+    fn cost(&self) -> usize {
+        self.name.len() + self.value.as_ref().map_or(0, |value| value.len())
+    }
 }
 
 /// The entries of one inode.
@@ -105,29 +111,20 @@ impl Shard {
 
     /// Replaces what is known of the attribute. What does not fit is not kept, and neither is what
     /// was known before: it is no longer true.
-    pub(super) fn insert(
-        &mut self,
-        key: Key<'_>,
-        value: Option<Arc<[u8]>>,
-        now: u64,
-        expires: u64,
-    ) {
-        let replaced = self.find(key).map(|slot| self.remove_slot(slot));
-        let cost = cost(key.name, value.as_deref());
+    ///
+    /// Returns an entry that had to go, if any, so that the caller frees it without the lock.
+    pub(super) fn insert(&mut self, new: Entry, now: u64) -> Option<Entry> {
+        let mut removed = self.find(new.key()).map(|slot| self.remove_slot(slot));
+        let cost = new.cost();
         if self.capacity == 0 || cost > self.byte_capacity {
-            self.counters.evictions += u64::from(replaced.is_some());
-            return;
+            self.counters.evictions += u64::from(removed.is_some());
+            return removed;
         }
         while self.by_name.len() >= self.capacity || self.bytes + cost > self.byte_capacity {
-            self.evict_one(now);
+            removed = Some(self.evict_one(now));
         }
-        self.insert_new(Entry {
-            ino: key.ino,
-            name: key.name.into(),
-            hash: key.hash,
-            value,
-            expires,
-        });
+        self.insert_new(new);
+        removed
     }
 
     /// Forgets one attribute.
@@ -179,12 +176,14 @@ impl Shard {
         self.by_name.find(key.hash, same).copied()
     }
 
-    fn evict_one(&mut self, now: u64) {
+    fn evict_one(&mut self, now: u64) -> Entry {
         let slot = self.order.back().expect("a full shard holds an entry");
-        let expired = self.remove_slot(slot).expires <= now;
+        let evicted = self.remove_slot(slot);
+        let expired = evicted.expires <= now;
         // Nothing of use was lost with an expired entry.
         self.counters.evictions += u64::from(!expired);
         self.counters.expirations += u64::from(expired);
+        evicted
     }
 
     fn insert_new(&mut self, new: Entry) {

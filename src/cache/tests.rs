@@ -307,7 +307,7 @@ fn a_ticket_is_worthless_after_any_kind_of_invalidation() {
 /// an invalidation has returned no lookup may find an older value.
 #[test]
 fn no_stale_value_survives_an_invalidation() {
-    const STEPS: u64 = 50_000;
+    const STEPS: u64 = 20_000;
     let Setup { cache, .. } = setup(64, MIB);
     let storage = AtomicU64::new(0);
     let invalidated = AtomicU64::new(0);
@@ -327,7 +327,7 @@ fn no_stale_value_survives_an_invalidation() {
             }
             let ticket = cache.begin(1);
             let fetched = storage.load(Ordering::SeqCst);
-            if fetched % 3 == 0 {
+            if fetched.is_multiple_of(3) {
                 thread::yield_now();
             }
             cache.put_if_current(ticket, "user.a", &fetched.to_le_bytes());
@@ -340,7 +340,7 @@ fn no_stale_value_survives_an_invalidation() {
             storage.store(step, Ordering::SeqCst);
             cache.invalidate_attr(1, "user.a");
             invalidated.store(step, Ordering::SeqCst);
-            if step % 64 == 0 {
+            if step.is_multiple_of(64) {
                 thread::yield_now();
             }
         }

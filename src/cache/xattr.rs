@@ -11,7 +11,7 @@ use hashbrown::DefaultHashBuilder;
 use parking_lot::Mutex;
 
 use super::clock::Clock;
-use super::shard::{Key, Shard};
+use super::shard::{Entry, Key, Shard};
 use crate::config::OptimizedFUSEConfig;
 use crate::stats::XAttrCacheStatistics;
 
@@ -37,6 +37,7 @@ pub enum CachedXAttr {
 }
 
 /// The state of an inode before the storage was asked, from [`XAttrCache::begin`].
+/// Good for the cache that gave it.
 #[derive(Debug, Clone, Copy)]
 #[must_use = "it is what makes the later put safe"]
 pub struct Ticket {
@@ -269,12 +270,21 @@ impl XAttrCache {
         if self.ttl_nanos == 0 || !is_cacheable(name) {
             return;
         }
-        // Before the lock is taken: copying the value is the long part.
-        let (key, value, now) = (self.key(ino, name), value(), self.clock.nanos());
+        let now = self.clock.nanos();
+        // Built before the lock is taken: allocating and copying are the long part.
+        let entry = Entry {
+            ino,
+            name: name.into(),
+            hash: self.key(ino, name).hash,
+            value: value(),
+            expires: now.saturating_add(self.ttl_nanos),
+        };
         let slice = self.slice(ino);
         let mut shard = slice.shard.lock();
         if ticket.is_none_or(|ticket| slice.is_current(ticket)) {
-            shard.insert(key, value, now, now.saturating_add(self.ttl_nanos));
+            let removed = shard.insert(entry, now);
+            drop(shard);
+            drop(removed);
         }
     }
 
