@@ -193,6 +193,22 @@ fn puts_with_eviction<C: Cache>(bencher: Bencher<'_, '_>, threads: usize) {
     measure(bencher, threads, &C::with_entries(ENTRIES), put, true);
 }
 
+/// Of inodes without an attribute: what each FORGET pays.
+#[divan::bench(args = THREADS, sample_count = 20, sample_size = 1)]
+fn idle_invalidations(bencher: Bencher<'_, '_>, threads: usize) {
+    let invalidate = |cache: &XAttrCache, random: u64| {
+        cache.invalidate(PRESENT + random % PRESENT);
+        true
+    };
+    measure(
+        bencher,
+        threads,
+        &half_full::<XAttrCache>(),
+        invalidate,
+        true,
+    );
+}
+
 /// What a hit would pay for the precise time.
 #[divan::bench(sample_size = 10_000)]
 fn clock_precise() -> Instant {

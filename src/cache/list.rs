@@ -17,6 +17,11 @@ impl Links {
         prev: NONE,
         next: NONE,
     };
+
+    /// The slot behind, in the list.
+    pub(super) fn next(self) -> Option<u32> {
+        (self.next != NONE).then_some(self.next)
+    }
 }
 
 /// The ends of one list.
@@ -31,10 +36,6 @@ impl List {
         front: NONE,
         back: NONE,
     };
-
-    pub(super) fn is_empty(self) -> bool {
-        self.front == NONE
-    }
 
     pub(super) fn front(self) -> Option<u32> {
         (self.front != NONE).then_some(self.front)
@@ -100,7 +101,7 @@ pub(super) mod tests {
     fn slots_are_added_moved_and_removed_at_any_place() {
         let mut links = vec![Links::NONE; 4];
         let mut list = List::EMPTY;
-        assert!(list.is_empty());
+        assert_eq!(list.front(), None);
         for slot in 0..4 {
             list.push_front(&mut links, slot);
         }
@@ -115,7 +116,6 @@ pub(super) mod tests {
         }
         assert_eq!(slots(list, &links), [3]);
         list.remove(&mut links, 3);
-        assert!(list.is_empty());
-        assert_eq!(list.back(), None);
+        assert_eq!((list.front(), list.back()), (None, None));
     }
 }

@@ -44,15 +44,11 @@ impl Entry {
     }
 }
 
-/// The entries of one inode.
-struct Inode {
-    ino: u64,
-    entries: List,
-}
-
-/// Entries stand in slots. Two hash tables hold slot numbers, and two lists run through the slots:
-/// one in order of use, one per inode. So a hit, a put and the removal of one entry take constant
-/// time, and the removal of an inode takes time only for the entries it has.
+/// Entries stand in slots. A hash table finds the slot of a name, and two lists run through the
+/// slots: one in order of use, one per bucket of inodes. So a hit, a put and the removal of one
+/// entry take constant time, and the removal of an inode visits its own entries and those of the
+/// few inodes in the same bucket (there are at least as many buckets as entries). A second hash
+/// table in place of the buckets made puts a fifth slower.
 pub(super) struct Shard {
     capacity: usize,
     byte_capacity: usize,
@@ -60,11 +56,12 @@ pub(super) struct Shard {
     slots: Vec<Option<Entry>>,
     free: Vec<u32>,
     by_name: HashTable<u32>,
-    by_inode: HashTable<Inode>,
+    /// As many as a power of two; found by the hash of an inode number.
+    buckets: Vec<List>,
     /// Front: used last. Back: the next to be evicted.
     order: List,
     order_links: Vec<Links>,
-    sibling_links: Vec<Links>,
+    bucket_links: Vec<Links>,
     /// The counters; what is held is filled in by [`Shard::statistics`].
     counters: XAttrCacheStatistics,
     bytes: usize,
@@ -79,10 +76,10 @@ impl Shard {
             slots: Vec::new(),
             free: Vec::new(),
             by_name: HashTable::new(),
-            by_inode: HashTable::new(),
+            buckets: vec![List::EMPTY; MIN_BUCKETS],
             order: List::EMPTY,
             order_links: Vec::new(),
-            sibling_links: Vec::new(),
+            bucket_links: Vec::new(),
             counters: XAttrCacheStatistics::default(),
             bytes: 0,
         }
@@ -137,14 +134,13 @@ impl Shard {
 
     /// Forgets all attributes of an inode.
     pub(super) fn invalidate(&mut self, ino: u64) {
-        let hash = self.hasher.hash_one(ino);
-        while let Some(slot) = self
-            .by_inode
-            .find(hash, |inode| inode.ino == ino)
-            .and_then(|inode| inode.entries.front())
-        {
-            self.remove_slot(slot);
-            self.counters.invalidations += 1;
+        let mut next = self.buckets[self.bucket(ino)].front();
+        while let Some(slot) = next {
+            next = self.bucket_links[slot as usize].next();
+            if entry(&self.slots, slot).ino == ino {
+                self.remove_slot(slot);
+                self.counters.invalidations += 1;
+            }
         }
     }
 
@@ -196,20 +192,23 @@ impl Shard {
         self.by_name
             .insert_unique(hash, slot, |&slot| entry(slots, slot).hash);
 
-        let hasher = &self.hasher;
-        self.by_inode
-            .entry(
-                hasher.hash_one(ino),
-                |inode| inode.ino == ino,
-                |inode| hasher.hash_one(inode.ino),
-            )
-            .or_insert(Inode {
-                ino,
-                entries: List::EMPTY,
-            })
-            .into_mut()
-            .entries
-            .push_front(&mut self.sibling_links, slot);
+        let bucket = self.bucket(ino);
+        self.buckets[bucket].push_front(&mut self.bucket_links, slot);
+    }
+
+    fn bucket(&self, ino: u64) -> usize {
+        self.hasher.hash_one(ino) as usize & (self.buckets.len() - 1)
+    }
+
+    /// Twice as many buckets.
+    fn grow_buckets(&mut self) {
+        self.buckets = vec![List::EMPTY; 2 * self.buckets.len()];
+        for slot in 0..self.slots.len() {
+            if let Some(entry) = &self.slots[slot] {
+                let bucket = self.bucket(entry.ino);
+                self.buckets[bucket].push_front(&mut self.bucket_links, slot as u32);
+            }
+        }
     }
 
     fn place(&mut self, new: Entry) -> u32 {
@@ -217,10 +216,13 @@ impl Shard {
             self.slots[slot as usize] = Some(new);
             return slot;
         }
+        if self.slots.len() == self.buckets.len() {
+            self.grow_buckets();
+        }
         let slot = u32::try_from(self.slots.len()).expect("capacity fits in 32 bits");
         self.slots.push(Some(new));
         self.order_links.push(Links::NONE);
-        self.sibling_links.push(Links::NONE);
+        self.bucket_links.push(Links::NONE);
         slot
     }
 
@@ -232,20 +234,14 @@ impl Shard {
         if let Ok(found) = self.by_name.find_entry(removed.hash, |&at| at == slot) {
             found.remove();
         }
-        let hash = self.hasher.hash_one(removed.ino);
-        if let Ok(mut inode) = self
-            .by_inode
-            .find_entry(hash, |inode| inode.ino == removed.ino)
-        {
-            let entries = &mut inode.get_mut().entries;
-            entries.remove(&mut self.sibling_links, slot);
-            if entries.is_empty() {
-                inode.remove();
-            }
-        }
+        let bucket = self.bucket(removed.ino);
+        self.buckets[bucket].remove(&mut self.bucket_links, slot);
         removed
     }
 }
+
+/// To begin with.
+const MIN_BUCKETS: usize = 16;
 
 const OCCUPIED: &str = "slots in tables and lists hold entries";
 
@@ -267,11 +263,10 @@ impl Shard {
         assert_eq!(occupied.map(Entry::cost).sum::<usize>(), self.bytes);
         assert_eq!(slots(self.order, &self.order_links).len(), count);
         let mut listed = 0;
-        for inode in self.by_inode.iter() {
-            let entries = slots(inode.entries, &self.sibling_links);
-            assert!(!entries.is_empty());
+        for (bucket, list) in self.buckets.iter().enumerate() {
+            let entries = slots(*list, &self.bucket_links);
             for &slot in &entries {
-                assert_eq!(entry(&self.slots, slot).ino, inode.ino);
+                assert_eq!(self.bucket(entry(&self.slots, slot).ino), bucket);
             }
             listed += entries.len();
         }

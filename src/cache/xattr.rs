@@ -98,7 +98,7 @@ pub struct Ticket {
 /// # Budgets
 ///
 /// Entries (`xattr_cache_size`), known absences among them, and bytes of names and values
-/// (`xattr_cache_bytes`; the 100 bytes or so of bookkeeping per entry are bounded by the former).
+/// (`xattr_cache_bytes`; the 130 bytes or so of bookkeeping per entry are bounded by the former).
 /// Both are split evenly over the shards, and all attributes of an inode are in one shard: one
 /// inode can use only a part of the cache. There are up to 32 shards, fewer where a shard would get
 /// less than 64 entries or 256 KiB; a cache of 64 entries is one shard and exactly LRU. An entry
