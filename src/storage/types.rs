@@ -191,6 +191,30 @@ pub struct Attr {
     pub btime: Option<Timestamp>,
 }
 
+impl Attr {
+    /// Attributes of an empty object that belongs to root, with one link, no permissions, and all
+    /// times at the present moment: a start to fill in from.
+    pub fn new(ino: Ino, kind: FileKind) -> Attr {
+        let now = Timestamp::now();
+        Attr {
+            ino,
+            size: 0,
+            blocks: 0,
+            blksize: 4096,
+            kind,
+            perm: 0,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            atime: now,
+            mtime: now,
+            ctime: now,
+            btime: None,
+        }
+    }
+}
+
 /// The answer to a lookup or a creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
