@@ -1,4 +1,4 @@
-//! A userspace (FUSE) filesystem as fast as the running kernel lets it be.
+#![doc = include_str!("../README.md")]
 
 pub mod cache;
 pub mod config;

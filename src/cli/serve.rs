@@ -6,10 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dynamicfs::DynamicFS;
 use dynamicfs::config::{IoMode, Resolved};
-use dynamicfs::filesystem::DynamicFS as Fs;
 use dynamicfs::mount::registry::{MountStatus, RuntimeDir, Setting};
 use dynamicfs::mount::{self, MountError, MountHandle, UnmountError, UnmountMode, Unmounter};
-use dynamicfs::stats::socket::{Answerer, Request, Server};
+use dynamicfs::stats::socket::{Answerer, Request};
 use dynamicfs::storage::{FilesystemInterface, LocalStorage, MemoryStorage, PermissionChecks};
 use dynamicfs::transport::TransportError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -35,14 +34,16 @@ pub(crate) fn serve(
     let fs = DynamicFS::new_with_config(storage, prepared.resolved.config.clone());
     let handle = mount::spawn(fs, &prepared.mountpoint, &prepared.options)
         .map_err(|error| cannot_mount(&prepared.mountpoint, error))?;
-    let socket = runtime.socket(&prepared.mountpoint);
     // From here on, leaving drops the handle, and that unmounts.
-    let server = Server::start(&socket, answerer(&prepared, &handle)).map_err(|error| {
-        Failure::new(
-            Exit::Failed,
-            format_args!("cannot listen on {}: {error}", socket.display()),
-        )
-    })?;
+    let server = runtime
+        .listen(&prepared.mountpoint, answerer(&prepared, &handle))
+        .map_err(|error| {
+            let path = runtime.path().display();
+            Failure::new(
+                Exit::Failed,
+                format_args!("cannot listen in {path}: {error}"),
+            )
+        })?;
     rustix::fs::statfs(&prepared.mountpoint).map_err(|error| {
         Failure::new(
             Exit::Failed,
@@ -136,7 +137,7 @@ fn watch(mut signals: Signals, unmounter: Unmounter) -> Result<Handle, Failure> 
 
 /// Answers from the state of the mount at the moment of the question.
 fn answerer(prepared: &Prepared, handle: &MountHandle) -> Answerer {
-    let fs: std::sync::Arc<Fs> = handle.filesystem().clone();
+    let fs = handle.filesystem().clone();
     let reporter = handle.reporter();
     let given_up = prepared.given_up.clone();
     let status = status(prepared, handle);

@@ -18,6 +18,9 @@ use super::{print, print_json};
 #[derive(Debug, Serialize)]
 struct Overview {
     mounts: Vec<MountStatus>,
+    /// Those of the mounts that are not in the mount table: detached and still in use, or mounted in
+    /// another mount namespace.
+    detached: Vec<PathBuf>,
     /// Mountpoints whose daemon is dead.
     stale: Vec<PathBuf>,
     /// Daemons that live and did not answer, and why.
@@ -40,6 +43,12 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     for status in &overview.mounts {
         text += &details(status);
         text.push('\n');
+    }
+    for path in &overview.detached {
+        text += &format!(
+            "{}: detached and still in use, or in another mount namespace\n",
+            path.display()
+        );
     }
     for path in &overview.stale {
         text += &format!(
@@ -90,6 +99,7 @@ fn overview() -> Result<Overview, Failure> {
         .with_context(|| runtime.path().display().to_string())?;
     let mut overview = Overview {
         mounts: Vec::new(),
+        detached: Vec::new(),
         stale: Vec::new(),
         silent: Vec::new(),
     };
@@ -100,6 +110,9 @@ fn overview() -> Result<Overview, Failure> {
         }
     }
     let entries = table::table().context("/proc/self/mountinfo")?;
+    let is_mounted = |path: &Path| entries.iter().any(|entry| entry.mountpoint == path);
+    let known = overview.mounts.iter().map(|mount| &mount.mountpoint);
+    overview.detached = known.filter(|path| !is_mounted(path)).cloned().collect();
     let answered = |path: &Path| overview.mounts.iter().any(|m| m.mountpoint == path);
     overview.stale = entries
         .into_iter()

@@ -26,21 +26,19 @@ pub(crate) fn run(args: &UmountArgs) -> Result<(), Failure> {
     let entry = table::mounted_at(&path)
         .context("/proc/self/mountinfo")?
         .ok_or_else(|| not_mounted("nothing is mounted there"))?;
-    if !entry.is_ours() {
+    let registered = RuntimeDir::of_this_user().mount_at(&path);
+    // The type says so, unless the user gave another with -o subtype.
+    if !entry.is_ours() && registered.is_none() {
         let what = format!("not a dynamicfs mount, but one of type {}", entry.fs_type);
         return Err(not_mounted(&what));
     }
-    let daemon = if args.wait { daemon_of(&path) } else { None };
+    let daemon = registered.filter(|_| args.wait).and_then(process);
     let mode = if args.lazy {
         UnmountMode::Lazy
     } else {
         UnmountMode::Normal
     };
     unmount(&path, mode).map_err(|error| explain(&args.mountpoint, error))?;
-    if args.lazy {
-        // Removes the socket of a daemon that is dead.
-        RuntimeDir::of_this_user().mount_at(&path);
-    }
     daemon.map_or(Ok(()), |daemon| wait(&daemon))
 }
 
@@ -59,10 +57,9 @@ fn explain(path: &Path, error: UnmountError) -> Failure {
     }
 }
 
-/// The daemon behind a mount; none where it is dead, or of another user.
-fn daemon_of(mountpoint: &Path) -> Option<OwnedFd> {
-    let Registered { status, .. } = RuntimeDir::of_this_user().mount_at(mountpoint)?;
-    let pid = Pid::from_raw(status.ok()?.pid)?;
+/// The process behind a mount.
+fn process(daemon: Registered) -> Option<OwnedFd> {
+    let pid = Pid::from_raw(daemon.status.ok()?.pid)?;
     pidfd_open(pid, PidfdFlags::empty()).ok()
 }
 

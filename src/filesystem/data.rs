@@ -47,7 +47,7 @@ pub(super) struct DataPath {
     storage: Arc<dyn FilesystemInterface>,
     detector: Option<ReadAheadManager>,
     /// For storages that keep nothing themselves; the others prefetch into their own cache.
-    prefetcher: Option<Prefetcher>,
+    prefetcher: Option<Arc<Prefetcher>>,
     write_buffer: Option<WriteBuffer>,
 }
 
@@ -58,16 +58,18 @@ impl DataPath {
         config: &OptimizedFUSEConfig,
     ) -> DataPath {
         let own_caches = !capabilities.kernel_backed;
+        let prefetcher = (own_caches && config.enable_readahead)
+            .then(|| prefetcher(storage.clone(), config))
+            .flatten()
+            .map(Arc::new);
         DataPath {
             detector: config
                 .enable_readahead
                 .then(|| ReadAheadManager::new(config)),
-            prefetcher: (own_caches && config.enable_readahead)
-                .then(|| prefetcher(storage.clone(), config))
-                .flatten(),
             write_buffer: (own_caches && config.enable_writeback)
-                .then(|| write_buffer(storage.clone(), config))
+                .then(|| write_buffer(storage.clone(), prefetcher.clone(), config))
                 .flatten(),
+            prefetcher,
             storage: storage.clone(),
         }
     }
@@ -147,6 +149,14 @@ impl DataPath {
             .map_or(Ok(()), |buffer| buffer.flush_inode(ino))
     }
 
+    /// Writes out what is held of a file before an operation that must see it; errors wait for
+    /// the next [`flush_inode`](Self::flush_inode).
+    pub(super) fn write_back(&self, ino: Ino) {
+        if let Some(buffer) = &self.write_buffer {
+            buffer.write_back(ino);
+        }
+    }
+
     /// Writes out everything.
     pub(super) fn flush_all(&self) -> Result<()> {
         self.write_buffer
@@ -170,13 +180,20 @@ impl DataPath {
     }
 
     pub(super) fn readahead_statistics(&self) -> Option<ReadAheadStatistics> {
-        let detector = self.detector.as_ref()?;
-        Some(detector.statistics())
+        let mut figures = self.detector.as_ref()?.statistics();
+        if let Some(prefetcher) = &self.prefetcher {
+            let moved = prefetcher.figures();
+            // Whole blocks are fetched, so it may be more than was hinted.
+            figures.bytes_prefetched = figures.bytes_prefetched.max(moved.fetched);
+            figures.bytes_wasted = moved.wasted;
+        }
+        Some(figures)
     }
 }
 
 fn write_buffer(
     storage: Arc<dyn FilesystemInterface>,
+    prefetcher: Option<Arc<Prefetcher>>,
     config: &OptimizedFUSEConfig,
 ) -> Option<WriteBuffer> {
     // The kernel has checked and changed what a write changes besides the data when it took the
@@ -185,7 +202,13 @@ fn write_buffer(
         from_page_cache: true,
     };
     let sink = move |ino, fh, offset, data: &[u8]| {
-        storage.write(&Caller::ROOT, ino, fh, offset, data, flags)
+        let written = storage.write(&Caller::ROOT, ino, fh, offset, data, flags);
+        // What was fetched since the application's write lacks these data. They are still held
+        // here, so no read can miss them before this is done.
+        if let Some(prefetcher) = &prefetcher {
+            prefetcher.invalidate(ino, offset..offset.saturating_add(data.len() as u64));
+        }
+        written
     };
     WriteBuffer::new(config.writeback_buffer_size, DEFAULT_MAX_AGE, sink)
         .inspect_err(|error| tracing::error!(%error, "no thread for writeback: writing through"))

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::session::MountReport;
+use super::table::table;
 use crate::stats::Snapshot;
-use crate::stats::socket::{AskError, Request, ask};
+use crate::stats::socket::{Answerer, AskError, Request, Server, ask};
 
 /// The variable that names the runtime directory.
 pub const RUNTIME_DIR_VARIABLE: &str = "DYNAMICFS_RUNTIME_DIR";
@@ -212,6 +213,26 @@ impl RuntimeDir {
             .collect();
         let hash = fnv1a(mountpoint.as_os_str().as_bytes());
         self.path.join(format!("{hash:016x}-{end}.{SUFFIX}"))
+    }
+
+    /// Listens for the daemon that has just mounted at `mountpoint`.
+    ///
+    /// A daemon whose mount was detached lives on until its last user is gone. It gives up its
+    /// socket to the next mount in the same place.
+    ///
+    /// # Errors
+    /// `AddrInUse` when another daemon serves a mount there; see [`Server::start`].
+    pub fn listen(&self, mountpoint: &Path, answer: Answerer) -> io::Result<Server> {
+        let socket = self.socket(mountpoint);
+        let here = table()?.into_iter();
+        let here = here.filter(|e| e.mountpoint == mountpoint && e.fs_type.starts_with("fuse"));
+        if here.count() <= 1 {
+            match std::fs::remove_file(&socket) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Server::start(&socket, answer)
     }
 
     /// Every mount that has a socket. Sockets on which nobody listens are removed.

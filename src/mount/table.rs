@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 /// The type under which our mounts stand in the table.
 pub const FS_TYPE: &str = "fuse.dynamicfs";
@@ -31,9 +33,21 @@ impl TableEntry {
     }
 }
 
-/// Whether the daemon behind the mount at `path` is gone.
+/// How long a mount may take to answer before it counts as slow rather than dead.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether the daemon behind the mount at `path` is gone. One that is stuck is not gone; it is waited
+/// for two seconds and no longer.
 pub fn is_stale(path: &Path) -> bool {
-    matches!(rustix::fs::statfs(path), Err(rustix::io::Errno::NOTCONN))
+    let path = path.to_owned();
+    let (sender, receiver) = sync_channel(1);
+    // A thread, because statfs(2) on a mount whose daemon is stuck does not return.
+    let asked = std::thread::Builder::new().spawn(move || {
+        let stale = matches!(rustix::fs::statfs(&path), Err(rustix::io::Errno::NOTCONN));
+        // Nobody waits any more after the time is up.
+        let _ = sender.send(stale);
+    });
+    asked.is_ok() && receiver.recv_timeout(PATIENCE).unwrap_or(false)
 }
 
 /// All mounts, in the order of mounting.

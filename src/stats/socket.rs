@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -72,6 +72,8 @@ pub enum AskError {
 #[derive(Debug)]
 pub struct Server {
     path: PathBuf,
+    // The file that was made: another daemon may have put its own in the same place since.
+    file: (u64, u64),
     // Closing this end wakes the thread.
     stop: Option<OwnedFd>,
     thread: Option<JoinHandle<()>>,
@@ -86,12 +88,14 @@ impl Server {
     pub fn start(path: &Path, answer: Answerer) -> io::Result<Server> {
         let listener = bind(path)?;
         listener.set_nonblocking(true)?;
+        let file = identity(path)?;
         let (stopped, stop) = pipe_with(PipeFlags::CLOEXEC)?;
         let thread = std::thread::Builder::new()
             .name("dynamicfs-stats".to_owned())
             .spawn(move || serve(&listener, &stopped, &answer))?;
         Ok(Server {
             path: path.to_owned(),
+            file,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -111,8 +115,15 @@ impl Drop for Server {
             let _ = thread.join();
         }
         // Gone already when somebody cleaned the runtime directory.
-        let _ = std::fs::remove_file(&self.path);
+        if identity(&self.path).is_ok_and(|file| file == self.file) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 fn bind(path: &Path) -> io::Result<UnixListener> {
@@ -305,6 +316,18 @@ mod tests {
         let second = start(&path).expect_err("no second server");
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
         let answer: Value = ask(server.path(), Request::Status).expect("the first still answers");
+        assert_eq!(answer["pid"], 7);
+    }
+
+    #[test]
+    fn a_server_leaves_the_socket_of_its_successor_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("s");
+        let old = start(&path).expect("a server");
+        std::fs::remove_file(&path).expect("removed");
+        let new = start(&path).expect("its successor");
+        drop(old);
+        let answer: Value = ask(new.path(), Request::Status).expect("an answer");
         assert_eq!(answer["pid"], 7);
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, FallocateFlags, RenameFlags, XattrFlags};
+use rustix::fs::{Access, FallocateFlags, IFlags, RenameFlags, XattrFlags};
 
 use super::types::*;
 
@@ -29,47 +29,7 @@ use super::types::*;
 /// A mount with `default_permissions` lets the kernel check; without it the storage checks, as
 /// `caller`. Either way, what is created belongs to `caller`.
 ///
-/// # Example
-///
-/// A storage with one file:
-///
-/// ```
-/// use std::ffi::OsStr;
-/// use dynamicfs::storage::*;
-///
-/// struct Hello;
-///
-/// impl Hello {
-///     fn attr(ino: Ino, kind: FileKind, perm: u16, size: u64) -> Attr {
-///         let now = Timestamp::now();
-///         Attr { ino, size, blocks: 1, blksize: 4096, kind, perm, nlink: 1, uid: 0, gid: 0,
-///                rdev: 0, atime: now, mtime: now, ctime: now, btime: None }
-///     }
-/// }
-///
-/// impl FilesystemInterface for Hello {
-///     fn lookup(&self, _: &Caller, parent: Ino, name: &OsStr) -> Result<Entry> {
-///         match (parent, name.to_str()) {
-///             (ROOT_INO, Some("hello")) => Ok(Entry::new(self.getattr(2, None)?, 0)),
-///             _ => Err(Errno::NOENT),
-///         }
-///     }
-///     fn getattr(&self, ino: Ino, _: Option<Fh>) -> Result<Attr> {
-///         match ino {
-///             ROOT_INO => Ok(Hello::attr(ino, FileKind::Directory, 0o555, 0)),
-///             _ => Ok(Hello::attr(ino, FileKind::RegularFile, 0o444, 6)),
-///         }
-///     }
-///     fn read(&self, _: Ino, _: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
-///         let rest = b"hello\n".get(offset as usize..).unwrap_or_default();
-///         let n = rest.len().min(buf.len());
-///         buf[..n].copy_from_slice(&rest[..n]);
-///         Ok(n)
-///     }
-/// }
-/// # let entry = Hello.lookup(&Caller::ROOT, ROOT_INO, OsStr::new("hello")).unwrap();
-/// # assert_eq!(entry.attr.size, 6);
-/// ```
+/// The README has a storage of one file in twenty lines.
 #[allow(unused_variables, clippy::too_many_arguments)]
 pub trait FilesystemInterface: Send + Sync {
     /// What this storage is and has. Asked once, before mounting.
@@ -340,6 +300,27 @@ pub trait FilesystemInterface: Send + Sync {
         len: u64,
     ) -> Result<()> {
         Err(Errno::OPNOTSUPP)
+    }
+
+    /// Flags of an inode, as lsattr(1) shows them (ioctl_iflags(2), `FS_IOC_GETFLAGS`).
+    fn getflags(&self, ino: Ino) -> Result<IFlags> {
+        Err(Errno::NOTTY)
+    }
+
+    /// Sets the flags of an inode, as chattr(1) does (`FS_IOC_SETFLAGS`).
+    fn setflags(&self, caller: &Caller, ino: Ino, flags: IFlags) -> Result<()> {
+        Err(Errno::NOTTY)
+    }
+
+    /// Extended flags and project of an inode (`FS_IOC_FSGETXATTR`). The kernel asks for them
+    /// before each [`setflags`](Self::setflags).
+    fn get_fsxattr(&self, ino: Ino) -> Result<FsXAttr> {
+        Err(Errno::NOTTY)
+    }
+
+    /// Sets extended flags and project of an inode (`FS_IOC_FSSETXATTR`).
+    fn set_fsxattr(&self, caller: &Caller, ino: Ino, attributes: &FsXAttr) -> Result<()> {
+        Err(Errno::NOTTY)
     }
 
     /// Finds data or a hole, lseek(2) with `SEEK_DATA` or `SEEK_HOLE`.

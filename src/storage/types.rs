@@ -191,6 +191,30 @@ pub struct Attr {
     pub btime: Option<Timestamp>,
 }
 
+impl Attr {
+    /// Attributes of an empty object that belongs to root, with one link, no permissions, and all
+    /// times at the present moment: a start to fill in from.
+    pub fn new(ino: Ino, kind: FileKind) -> Attr {
+        let now = Timestamp::now();
+        Attr {
+            ino,
+            size: 0,
+            blocks: 0,
+            blksize: 4096,
+            kind,
+            perm: 0,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            atime: now,
+            mtime: now,
+            ctime: now,
+            btime: None,
+        }
+    }
+}
+
 /// The answer to a lookup or a creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
@@ -329,19 +353,6 @@ pub enum Prefetch {
     Unsupported,
 }
 
-/// Who checks permissions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PermissionChecks {
-    /// The kernel, before it asks (mount option `default_permissions`): operations run with the
-    /// daemon's rights, and what is created or written counts as the caller's. The default.
-    #[default]
-    Kernel,
-    /// The storage, as the caller of each operation. The local storage lets the backing file
-    /// system check, at the price of a read of `/proc/PID/status` for the supplementary groups;
-    /// the memory storage checks mode bits against user and primary group.
-    Storage,
-}
-
 /// What a storage is, so that the filesystem above can choose its fast paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StorageCapabilities {
@@ -357,6 +368,32 @@ pub struct StorageCapabilities {
     /// [`flush`](super::FilesystemInterface::flush) has something to say: errors of earlier writes
     /// appear at close(2), as on a network file system. Otherwise closes may send no request.
     pub flush_on_close: bool,
+}
+
+/// Extended flags of an inode, `struct fsxattr` of the kernel's `fs.h` (ioctl_xfs_fsgetxattr(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FsXAttr {
+    /// `FS_XFLAG_*`.
+    pub xflags: u32,
+    /// Hint for the size of extents in bytes.
+    pub extsize: u32,
+    /// Number of extents; set by the file system.
+    pub nextents: u32,
+    /// Project, for quotas.
+    pub projid: u32,
+    /// Hint for the size of copied extents in bytes.
+    pub cowextsize: u32,
+}
+
+/// Who checks permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PermissionChecks {
+    /// The kernel, before it asks (mount option `default_permissions`): operations run with the
+    /// storage's own rights, and what is created or written counts as the caller's. The default.
+    #[default]
+    Kernel,
+    /// The storage: every operation that names a caller is checked as that caller's.
+    Storage,
 }
 
 /// Access mode and flags of open(2), as the kernel sends them.

@@ -38,7 +38,7 @@ fn neither_privilege_nor_helper() {
     if !root() {
         return;
     }
-    let world = World::new().as_user(NOBODY).with("PATH", "/none");
+    let world = World::new().for_user(NOBODY).with("PATH", "/none");
     world.run(&["mount", "@src", "@mnt"]).refused(
         4,
         &[
@@ -59,7 +59,7 @@ fn a_user_may_not_open_the_device() {
     if !root() || !available(Path::new("/usr/bin/fusermount3").exists(), "fusermount3") {
         return;
     }
-    let world = World::new().as_user(NOBODY);
+    let world = World::new().for_user(NOBODY);
     let binary = world.binary().display().to_string();
     // In a namespace of its own: what the mode is on this machine does not matter.
     let script = "mount -t tmpfs none /dev && mknod -m 600 /dev/fuse c 10 229 && \

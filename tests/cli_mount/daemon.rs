@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use rustix::mount::MountFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -110,6 +111,56 @@ fn what_is_in_use_can_be_detached() {
     drop(file);
     wait_until("the daemon's end", || daemon.is_gone());
     world.nothing_left();
+}
+
+#[test]
+fn the_place_of_a_detached_mount_is_free() {
+    let Some(world) = world() else { return };
+    mounted(&world, &["@src", "@mnt"]);
+    let old = Daemon::of(&world, "@mnt");
+    let file = std::fs::File::open(world.path("mnt/file")).expect("opened");
+    world.run(&["umount", "--lazy", "@mnt"]).ok();
+    let overview: Value =
+        serde_json::from_str(&world.run(&["status", "--json"]).ok()).expect("JSON");
+    assert_eq!(overview["detached"], serde_json::json!([world.text("mnt")]));
+    mounted(&world, &["@src", "@mnt", "--preset", "safe"]);
+    assert_eq!(status(&world, "@mnt")["preset"], "safe");
+    drop(file);
+    wait_until("the end of the old daemon", || old.is_gone());
+    assert_eq!(status(&world, "@mnt")["preset"], "safe");
+    unmounted(&world, "@mnt");
+}
+
+/// The end of a daemon must not take the next mount, or the one below, with it.
+#[test]
+fn what_is_mounted_below_stays() {
+    let Some(world) = world() else { return };
+    let none = Option::<&std::ffi::CStr>::None;
+    rustix::mount::mount(
+        "none",
+        world.path("mnt"),
+        "tmpfs",
+        MountFlags::empty(),
+        none,
+    )
+    .expect("root may");
+    std::fs::write(world.path("mnt/below"), "").expect("a file");
+    let said = world.run(&["mount", "@src", "@mnt"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(content(&world), "content");
+    let daemon = Daemon::of(&world, "@mnt");
+    world.run(&["umount", "@mnt"]).ok();
+    wait_until("the daemon's end", || daemon.is_gone());
+    assert!(world.path("mnt/below").exists(), "the tmpfs below is gone");
+}
+
+#[test]
+fn a_mount_of_another_subtype_is_ours_all_the_same() {
+    let Some(world) = world() else { return };
+    mounted(&world, &["-o", "subtype=other", "@src", "@mnt"]);
+    let table = std::fs::read_to_string("/proc/thread-self/mountinfo").expect("/proc");
+    assert!(table.contains("fuse.other"), "{table}");
+    unmounted(&world, "@mnt");
 }
 
 #[test]

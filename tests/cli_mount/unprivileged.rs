@@ -34,7 +34,7 @@ fn nobody() -> Option<World> {
     mknodat(CWD, &node, FileType::CharacterDevice, mode, device).expect("a device");
     std::fs::set_permissions(&node, Permissions::from_mode(0o666)).expect("mode");
     mount_bind(&node, "/dev/fuse").expect("mounted");
-    Some(world.as_user(NOBODY))
+    Some(world.for_user(NOBODY))
 }
 
 #[test]

@@ -3,15 +3,15 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{
-    Access, AtFlags, Gid, Mode, OFlags, Statx, StatxTimestamp, Timespec, Timestamps, UTIME_NOW,
-    UTIME_OMIT, Uid,
+    Access, AtFlags, Gid, IFlags, Mode, OFlags, Statx, StatxTimestamp, Timespec, Timestamps,
+    UTIME_NOW, UTIME_OMIT, Uid,
 };
 
 use super::LocalStorage;
 use super::descriptors::{reopen, stat};
-use super::identity::{Groups, PermissionChecks};
+use super::identity::Groups;
 use super::inodes::Node;
-use super::sys::ProcPath;
+use super::sys::{self, ProcPath};
 use crate::storage::types::*;
 
 pub(super) fn kind_of(stat: &Statx) -> Option<FileKind> {
@@ -167,11 +167,13 @@ fn chmod(
     // Whoever may write may cause that without being the owner.
     let combined = changes.size.is_some() || changes.uid.is_some() || changes.gid.is_some();
     let set_ids = libc::S_ISUID | libc::S_ISGID;
-    let only_takes_set_ids = combined && {
-        let now = u32::from(stat(fd, c"")?.stx_mode) & 0o7777;
-        mode & !set_ids == now & !set_ids && mode & !now == 0
-    };
+    let now = u32::from(stat(fd, c"")?.stx_mode) & 0o7777;
+    let only_takes_set_ids = combined && mode & !set_ids == now & !set_ids;
+    let mut mode = mode;
     let _checked = if only_takes_set_ids {
+        // The kernel keeps S_ISGID without group execution, which ext4 takes from those who are
+        // not in the group: what the other change has just taken away stays away.
+        mode &= now;
         storage.identity.daemon()?;
         None
     } else {
@@ -244,6 +246,53 @@ pub(super) fn statfs(storage: &LocalStorage, ino: Ino) -> Result<StatFs> {
         namelen: small(figures.f_namemax),
         frsize: small(figures.f_frsize),
     })
+}
+
+/// Opens an inode for an ioctl on its flags. Never a FIFO, socket or device; the ioctls of symbolic
+/// links cannot be reached, as on ext4.
+fn open_for_flags(storage: &LocalStorage, ino: Ino) -> Result<std::os::fd::OwnedFd> {
+    let node = storage.inodes.get(ino)?;
+    if !matches!(node.kind, FileKind::RegularFile | FileKind::Directory) {
+        return Err(Errno::NOTTY);
+    }
+    let fd = storage.fd(&node)?;
+    storage.identity.daemon()?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    storage.descriptors.with_room(|| reopen(fd.as_fd(), flags))
+}
+
+/// Flags of an inode: they are no secret to whoever could open it.
+pub(super) fn getflags(storage: &LocalStorage, ino: Ino) -> Result<IFlags> {
+    rustix::fs::ioctl_getflags(open_for_flags(storage, ino)?)
+}
+
+pub(super) fn setflags(
+    storage: &LocalStorage,
+    caller: &Caller,
+    ino: Ino,
+    flags: IFlags,
+) -> Result<()> {
+    let file = open_for_flags(storage, ino)?;
+    // Ownership and CAP_LINUX_IMMUTABLE: the kernel has checked both for its caller
+    // (`vfs_fileattr_set`), except where the storage is to check.
+    let _checked = storage.identity.checked(caller)?;
+    rustix::fs::ioctl_setflags(file, flags)
+}
+
+/// Extended flags and project of an inode.
+pub(super) fn get_fsxattr(storage: &LocalStorage, ino: Ino) -> Result<FsXAttr> {
+    sys::get_fsxattr(open_for_flags(storage, ino)?.as_fd())
+}
+
+pub(super) fn set_fsxattr(
+    storage: &LocalStorage,
+    caller: &Caller,
+    ino: Ino,
+    attributes: &FsXAttr,
+) -> Result<()> {
+    let file = open_for_flags(storage, ino)?;
+    let _checked = storage.identity.checked(caller)?;
+    sys::set_fsxattr(file.as_fd(), attributes)
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use rustix::fs::{Access, OFlags, SeekFrom};
 use super::LocalStorage;
 use super::attributes::access;
 use super::descriptors::{reopen, stat};
-use super::identity::PermissionChecks;
 use super::inodes::Node;
 use super::sys;
 use crate::storage::types::*;

@@ -9,7 +9,7 @@ use rustix::fs::{Access, Advice, AtFlags, FallocateFlags, OFlags, SeekFrom};
 use super::LocalStorage;
 use super::descriptors::reopen;
 use super::handles::OpenFile;
-use super::identity::{Groups, PermissionChecks};
+use super::identity::Groups;
 use super::names::single;
 use super::sys::ProcPath;
 use crate::storage::types::*;

@@ -15,8 +15,7 @@ use rustix::process::Gid;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::sys;
-pub(super) use crate::storage::types::PermissionChecks;
-use crate::storage::types::{Caller, Result};
+use crate::storage::types::{Caller, PermissionChecks, Result};
 
 /// Capabilities of a thread between full and none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,24 +33,21 @@ use sys::ProcPath;
 /// is rare, and opening one again costs two microseconds.
 const DEFAULT_DESCRIPTORS: u64 = 4096;
 
-/// `f_type` of procfs (`PROC_SUPER_MAGIC` in `linux/magic.h`).
-const PROC_MAGIC: u64 = 0x9fa0;
-
-/// `f_type` of the file systems that write to somewhere else, so that close(2) may tell of an
-/// error of an earlier write (`linux/magic.h`): NFS, CIFS, SMB2, SMB, FUSE, Ceph, 9P, AFS (two of
-/// them), Coda.
-const TOLD_AT_CLOSE: [u64; 10] = [
+/// `f_type` of file systems whose close(2) has something to say, because they write to a server
+/// behind it: NFS, SMB (three generations), AFS, Ceph, 9P, FUSE (`linux/magic.h`).
+const REMOTE_MAGICS: [u64; 8] = [
     0x6969,
+    0x517b,
     0xff53_4d42,
     0xfe53_4d42,
-    0x517b,
-    0x6573_5546,
+    0x6b41_4653,
     0x00c3_6400,
     0x0102_1997,
-    0x5346_414f,
-    0x6b41_4653,
-    0x7375_7245,
+    0x6573_5546,
 ];
+
+/// `f_type` of procfs (`PROC_SUPER_MAGIC` in `linux/magic.h`).
+const PROC_MAGIC: u64 = 0x9fa0;
 
 /// Why a directory cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -205,7 +202,7 @@ impl LocalStorage {
             xattrs: has_xattr(&root, c"user.dynamicfs.probe"),
             posix_acls: has_xattr(&root, c"system.posix_acl_access"),
             exclusive: builder.exclusive,
-            flush_on_close: tells_errors_at_close(&root),
+            flush_on_close: reports_errors_at_close(&root),
         };
         Ok(LocalStorage {
             locations_used: AtomicBool::new(handle.is_none()),
@@ -255,6 +252,12 @@ fn default_capacity() -> usize {
     DEFAULT_DESCRIPTORS.min(limit / 4) as usize
 }
 
+/// Whether errors of earlier writes may first appear at close(2). A mount inside the directory is not
+/// looked at.
+fn reports_errors_at_close(root: &OwnedFd) -> bool {
+    rustix::fs::fstatfs(root).map_or(true, |fs| REMOTE_MAGICS.contains(&(fs.f_type as u64)))
+}
+
 fn check_proc(fd: &OwnedFd) -> std::result::Result<(), LocalStorageError> {
     let no_proc = |_| LocalStorageError::NoProc;
     let procfs = rustix::fs::statfs("/proc/thread-self/fd").map_err(no_proc)?;
@@ -268,14 +271,6 @@ fn check_proc(fd: &OwnedFd) -> std::result::Result<(), LocalStorageError> {
     } else {
         Err(LocalStorageError::NoProc)
     }
-}
-
-/// Whether close(2) of a file below `root` may fail: of a file system that does not say, it may.
-fn tells_errors_at_close(root: &OwnedFd) -> bool {
-    rustix::fs::fstatfs(root).map_or(true, |found| {
-        // `f_type` is signed on some architectures, and 32 bits wide on all.
-        TOLD_AT_CLOSE.contains(&u64::from(found.f_type as u32))
-    })
 }
 
 fn has_xattr(fd: &OwnedFd, name: &std::ffi::CStr) -> bool {

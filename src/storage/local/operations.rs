@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, FallocateFlags, RenameFlags, XattrFlags};
+use rustix::fs::{Access, FallocateFlags, IFlags, RenameFlags, XattrFlags};
 
 use super::{LocalStorage, attributes, directories, files, names, xattrs};
 use crate::storage::interface::FilesystemInterface;
@@ -210,6 +210,22 @@ impl FilesystemInterface for LocalStorage {
         len: u64,
     ) -> Result<()> {
         files::fallocate(self, caller, fh, mode, offset, len)
+    }
+
+    fn getflags(&self, ino: Ino) -> Result<IFlags> {
+        attributes::getflags(self, ino)
+    }
+
+    fn setflags(&self, caller: &Caller, ino: Ino, flags: IFlags) -> Result<()> {
+        attributes::setflags(self, caller, ino, flags)
+    }
+
+    fn get_fsxattr(&self, ino: Ino) -> Result<FsXAttr> {
+        attributes::get_fsxattr(self, ino)
+    }
+
+    fn set_fsxattr(&self, caller: &Caller, ino: Ino, attributes: &FsXAttr) -> Result<()> {
+        attributes::set_fsxattr(self, caller, ino, attributes)
     }
 
     fn lseek(&self, _ino: Ino, fh: Fh, offset: u64, to: SeekTo) -> Result<u64> {

@@ -7,7 +7,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
 
-use crate::storage::types::Result;
+use crate::storage::types::{FsXAttr, Result};
 
 /// Longest file handle that Linux makes (`MAX_HANDLE_SZ` in `exportfs.h`).
 const MAX_HANDLE_SIZE: usize = 128;
@@ -39,6 +39,58 @@ impl HandleBuffer {
 
 fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// `struct fsxattr` of the kernel's `fs.h`.
+#[repr(C)]
+#[derive(Default, Clone, Copy)]
+struct RawFsXAttr {
+    xflags: u32,
+    extsize: u32,
+    nextents: u32,
+    projid: u32,
+    cowextsize: u32,
+    pad: [u8; 8],
+}
+
+const FS_IOC_FSGETXATTR: libc::c_ulong = 0x801c_581f;
+const FS_IOC_FSSETXATTR: libc::c_ulong = 0x401c_5820;
+
+/// Extended flags and project of an open inode.
+pub(super) fn get_fsxattr(fd: BorrowedFd<'_>) -> Result<FsXAttr> {
+    let mut raw = RawFsXAttr::default();
+    // SAFETY: the number encodes a write of 28 bytes to the argument, which has that size and
+    // outlives the call.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), FS_IOC_FSGETXATTR, &raw mut raw) };
+    if result != 0 {
+        return Err(last_errno());
+    }
+    Ok(FsXAttr {
+        xflags: raw.xflags,
+        extsize: raw.extsize,
+        nextents: raw.nextents,
+        projid: raw.projid,
+        cowextsize: raw.cowextsize,
+    })
+}
+
+/// Sets extended flags and project of an open inode.
+pub(super) fn set_fsxattr(fd: BorrowedFd<'_>, attributes: &FsXAttr) -> Result<()> {
+    let raw = RawFsXAttr {
+        xflags: attributes.xflags,
+        extsize: attributes.extsize,
+        nextents: attributes.nextents,
+        projid: attributes.projid,
+        cowextsize: attributes.cowextsize,
+        pad: [0; 8],
+    };
+    // SAFETY: the number encodes a read of 28 bytes from the argument, which has that size and
+    // outlives the call.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), FS_IOC_FSSETXATTR, &raw const raw) };
+    if result != 0 {
+        return Err(last_errno());
+    }
+    Ok(())
 }
 
 /// The handle of `name` in `dir` (of `dir` itself for the empty name) and the id of its mount.

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::XattrFlags;
 
 use super::LocalStorage;
-use super::identity::{Groups, PermissionChecks};
+use super::identity::Groups;
 use super::sys::ProcPath;
 use crate::storage::types::*;
 

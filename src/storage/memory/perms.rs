@@ -3,7 +3,6 @@
 use rustix::fs::Access;
 
 use super::node::{Meta, Node};
-pub(super) use crate::storage::PermissionChecks;
 use crate::storage::{Caller, Errno, Result};
 
 /// May `caller` access `node` in all the ways of `mask`?

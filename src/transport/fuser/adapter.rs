@@ -2,26 +2,27 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, INodeNo,
-    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLock, ReplyLseek, ReplyOpen,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek,
+    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use parking_lot::Mutex;
 use rustix::fs::{Access, FallocateFlags, OFlags, XattrFlags};
 
 use super::backing::BackingFiles;
-use super::capabilities;
 use super::convert::{
-    FuserEntry, LockOp, caller, errno, file_attr, file_type, lock_op, raw_lock_kind, set_time,
-    timestamp,
+    FuserEntry, InodeIoctl, LockOp, caller, errno, file_attr, file_type, fsxattr_bytes,
+    inode_ioctl, lock_op, raw_lock_kind, set_time, timestamp,
 };
+use super::{capabilities, gone};
 use crate::filesystem::{DynamicFS, EntryAnswer, FileAccess, Opened};
 use crate::stats::Opcode;
 use crate::storage::{CreateMode, DirSink, Errno, Ino, Result, SeekTo, SetAttr};
@@ -31,6 +32,8 @@ pub(super) struct Adapter {
     fs: Arc<DynamicFS>,
     negotiation: Arc<Mutex<Negotiation>>,
     backing: BackingFiles,
+    /// Known once the session exists.
+    device: Arc<OnceLock<RawFd>>,
 }
 
 thread_local! {
@@ -39,8 +42,13 @@ thread_local! {
 }
 
 impl Adapter {
-    pub(super) fn new(fs: Arc<DynamicFS>, negotiation: Arc<Mutex<Negotiation>>) -> Adapter {
+    pub(super) fn new(
+        fs: Arc<DynamicFS>,
+        negotiation: Arc<Mutex<Negotiation>>,
+        device: Arc<OnceLock<RawFd>>,
+    ) -> Adapter {
         Adapter {
+            device,
             fs,
             negotiation,
             backing: BackingFiles::new(),
@@ -155,6 +163,12 @@ impl Filesystem for Adapter {
     fn init(&mut self, _: &Request, kernel: &mut KernelConfig) -> std::io::Result<()> {
         *self.negotiation.lock() = capabilities::negotiate(&self.fs, kernel);
         Ok(())
+    }
+
+    fn destroy(&mut self) {
+        if let Some(&device) = self.device.get() {
+            gone::settle(device);
+        }
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
@@ -676,6 +690,35 @@ impl Filesystem for Adapter {
         self.empty(Opcode::Fallocate, reply, |fs| {
             fs.fallocate(&caller(req), ino.0, fh.0, mode, offset, length)
         });
+    }
+
+    fn ioctl(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _flags: IoctlFlags,
+        cmd: u32,
+        in_data: &[u8],
+        _out_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        let outcome = self.run(Opcode::IoCtl, |fs| match inode_ioctl(cmd, in_data)? {
+            InodeIoctl::GetFlags => Ok(fs.getflags(ino.0)?.bits().to_ne_bytes().to_vec()),
+            InodeIoctl::SetFlags(flags) => {
+                fs.setflags(&caller(req), ino.0, flags)?;
+                Ok(Vec::new())
+            }
+            InodeIoctl::GetFsXAttr => Ok(fsxattr_bytes(&fs.get_fsxattr(ino.0)?)),
+            InodeIoctl::SetFsXAttr(attributes) => {
+                fs.set_fsxattr(&caller(req), ino.0, &attributes)?;
+                Ok(Vec::new())
+            }
+        });
+        match outcome {
+            Ok(answer) => reply.ioctl(0, &answer),
+            Err(error) => reply.error(errno(error)),
+        }
     }
 
     fn lseek(

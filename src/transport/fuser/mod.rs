@@ -6,10 +6,12 @@ mod adapter;
 mod backing;
 mod capabilities;
 mod convert;
+mod gone;
 mod options;
 
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -46,9 +48,11 @@ impl Transport for FuserTransport {
         options::refuse(options)?;
         let config = options::session_config(fs.config(), options);
         let negotiation = Arc::new(Mutex::new(Negotiation::default()));
-        let adapter = Adapter::new(fs.clone(), negotiation.clone());
+        let device = Arc::new(OnceLock::new());
+        let adapter = Adapter::new(fs.clone(), negotiation.clone(), device.clone());
         let session =
             fuser::Session::new(adapter, mountpoint, &config).map_err(TransportError::Mount)?;
+        device.get_or_init(|| session.as_fd().as_raw_fd());
         let negotiation = negotiation.lock().clone();
         Ok(Box::new(FuserSession {
             session,
