@@ -1,7 +1,10 @@
 //! Mounting and unmounting.
 
+pub mod doctor;
+pub mod registry;
 mod report;
 mod session;
+pub mod table;
 mod unmount;
 
 pub use session::{MountError, MountHandle, MountReport, Unmounter, mount, spawn};

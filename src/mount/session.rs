@@ -116,9 +116,17 @@ impl MountHandle {
     /// What was negotiated, and what came of it since: a backing file refused after the mount shows
     /// here too.
     pub fn report(&self) -> MountReport {
-        let mut report = self.report.clone();
-        report::update(&mut report, self.fs.policy());
-        report
+        self.reporter()()
+    }
+
+    /// Makes [`report`](Self::report)s, also after the handle is given up to [`wait`](Self::wait).
+    pub fn reporter(&self) -> impl Fn() -> MountReport + Send + Sync + use<> {
+        let (fs, report) = (self.fs.clone(), self.report.clone());
+        move || {
+            let mut report = report.clone();
+            report::update(&mut report, fs.policy());
+            report
+        }
     }
 
     /// All figures at this moment.

@@ -8,7 +8,7 @@ use crate::transport::{Negotiated, Negotiation};
 
 /// The flag of a capability, or why this transport may not ask for it: `fuser` 0.18 would set the
 /// flag, but does not hand over what the kernel then sends.
-fn flag(capability: Capability) -> Result<InitFlags, &'static str> {
+pub(super) fn flag(capability: Capability) -> Result<InitFlags, &'static str> {
     Ok(match capability {
         Capability::AsyncRead => InitFlags::FUSE_ASYNC_READ,
         Capability::AsyncDio => InitFlags::FUSE_ASYNC_DIO,

@@ -25,6 +25,13 @@ use adapter::Adapter;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FuserTransport;
 
+impl FuserTransport {
+    /// Why this transport never asks for a capability, whatever kernel it meets.
+    pub fn excludes(capability: super::capability::Capability) -> Option<&'static str> {
+        capabilities::flag(capability).err()
+    }
+}
+
 impl Transport for FuserTransport {
     fn name(&self) -> &'static str {
         "fuser"

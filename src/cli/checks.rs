@@ -1,0 +1,156 @@
+//! What must hold before a mount: one line for what does not, with the way out.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use dynamicfs::config::Resolved;
+use dynamicfs::mount::{doctor, table};
+use dynamicfs::transport::Negotiated;
+
+use super::exit::{Exit, Failure};
+use super::prepare::is_explicit;
+
+fn unusable(message: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Paths, message)
+}
+
+/// The directory to serve, absolute.
+pub(super) fn source(path: &Path) -> Result<PathBuf, Failure> {
+    let shown = path.display();
+    let found = path.canonicalize().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => unusable(format_args!(
+            "source {shown}: no such directory; create it or correct the path"
+        )),
+        _ if error.raw_os_error() == Some(libc::ENOTCONN) => unusable(format_args!(
+            "source {shown}: its FUSE daemon is dead; clear it with 'dynamicfs umount --lazy {shown}'"
+        )),
+        _ => unusable(format_args!("source {shown}: {error}")),
+    })?;
+    if found.is_dir() {
+        Ok(found)
+    } else {
+        Err(unusable(format_args!(
+            "source {shown}: not a directory; give the directory to serve, or memory:[SIZE]"
+        )))
+    }
+}
+
+/// The directory to mount on, absolute.
+pub(super) fn mountpoint(path: &Path, warnings: &mut Vec<String>) -> Result<PathBuf, Failure> {
+    let shown = path.display();
+    let found = table::resolve_mountpoint(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => unusable(format_args!(
+            "mountpoint {shown}: no such directory; create it with 'mkdir -p {shown}'"
+        )),
+        _ => unusable(format_args!("mountpoint {shown}: {error}")),
+    })?;
+    if table::is_stale(&found) {
+        return Err(unusable(format_args!(
+            "mountpoint {shown}: a mount whose daemon is dead is still there; clear it with \
+             'dynamicfs umount --lazy {shown}'"
+        )));
+    }
+    let entry = table::mounted_at(&found).map_err(|error| {
+        Failure::new(Exit::Failed, format_args!("/proc/self/mountinfo: {error}"))
+    })?;
+    if entry.is_some_and(|entry| entry.is_ours()) {
+        return Err(unusable(format_args!(
+            "mountpoint {shown}: there is a dynamicfs mount already; unmount it with \
+             'dynamicfs umount {shown}'"
+        )));
+    }
+    if !found.is_dir() {
+        return Err(unusable(format_args!(
+            "mountpoint {shown}: not a directory; give an empty directory"
+        )));
+    }
+    match std::fs::read_dir(&found).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => warnings.push(format!(
+            "mountpoint {shown}: not empty; what is in it is hidden while it is mounted"
+        )),
+        // That it cannot be listed says nothing about mounting.
+        Ok(false) | Err(_) => {}
+    }
+    Ok(found)
+}
+
+/// A directory mounted on itself, or into itself, would ask its own daemon for an answer.
+pub(super) fn apart(source: &Path, mountpoint: &Path) -> Result<(), Failure> {
+    let (shown, at) = (source.display(), mountpoint.display());
+    if source == mountpoint {
+        Err(unusable(format_args!(
+            "source and mountpoint are both {shown}; mount on another directory"
+        )))
+    } else if source.starts_with(mountpoint) {
+        Err(unusable(format_args!(
+            "source {shown} is inside the mountpoint {at}, which would hide it; mount elsewhere"
+        )))
+    } else if mountpoint.starts_with(source) {
+        Err(unusable(format_args!(
+            "mountpoint {at} is inside the source {shown}, which would contain itself; mount elsewhere"
+        )))
+    } else {
+        Ok(())
+    }
+}
+
+/// There is FUSE, and this process may mount.
+pub(super) fn fuse() -> Result<(), Failure> {
+    let device = doctor::device();
+    let no = |message: String| Err(Failure::new(Exit::NoFuse, message));
+    if !device.present {
+        return no(
+            "/dev/fuse does not exist: run 'modprobe fuse', or start the container with \
+             '--device /dev/fuse'"
+                .to_owned(),
+        );
+    }
+    if doctor::privileges().sys_admin {
+        return match device.error {
+            Some(error) => no(format!(
+                "/dev/fuse cannot be opened: {error}; see 'dynamicfs doctor'"
+            )),
+            None => Ok(()),
+        };
+    }
+    match doctor::helper() {
+        Some(helper) if helper.set_user_id => Ok(()),
+        Some(helper) => no(format!(
+            "mounting needs root here: {} has no set-user-id bit; run as root, or reinstall the \
+             package fuse3",
+            helper.path.display()
+        )),
+        None => no(
+            "mounting needs root or the helper fusermount3, which is not in PATH; run as root, or \
+             install the package fuse3"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Users other than root may let others in where `/etc/fuse.conf` says so. What only a preset asked
+/// for is given up and reported; what the user asked for is refused.
+pub(super) fn allow_other(resolved: &mut Resolved) -> Result<Option<Negotiated>, Failure> {
+    let allowed = doctor::privileges().uid == 0 || doctor::user_allow_other();
+    if !resolved.config.allow_other || allowed {
+        return Ok(None);
+    }
+    const WHY: &str = "/etc/fuse.conf has no line user_allow_other";
+    let origin = resolved.origin("allow_other");
+    if is_explicit(origin) {
+        let origin = origin.map(ToString::to_string).unwrap_or_default();
+        return Err(Failure::new(
+            Exit::NoFuse,
+            format_args!(
+                "allow_other ({origin}): {WHY}; let root add it, or mount with --allow-other=false"
+            ),
+        ));
+    }
+    resolved.config.allow_other = false;
+    Ok(Some(Negotiated::capability(
+        "allow_other",
+        true,
+        false,
+        Some(WHY.to_owned()),
+    )))
+}

@@ -1,0 +1,83 @@
+//! `dynamicfs umount`.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use anyhow::Context;
+use dynamicfs::mount::registry::{Registered, RuntimeDir};
+use dynamicfs::mount::{UnmountError, UnmountMode, table, unmount};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::arguments::UmountArgs;
+use super::exit::{Exit, Failure};
+
+pub(crate) fn run(args: &UmountArgs) -> Result<(), Failure> {
+    let shown = args.mountpoint.display();
+    let not_mounted = |what: &str| {
+        Failure::new(
+            Exit::NotMounted,
+            format_args!("{shown}: {what}; 'dynamicfs status' lists the mounts"),
+        )
+    };
+    let path = table::resolve_mountpoint(&args.mountpoint)
+        .map_err(|error| not_mounted(&error.to_string()))?;
+    let entry = table::mounted_at(&path)
+        .context("/proc/self/mountinfo")?
+        .ok_or_else(|| not_mounted("nothing is mounted there"))?;
+    if !entry.is_ours() {
+        let what = format!("not a dynamicfs mount, but one of type {}", entry.fs_type);
+        return Err(not_mounted(&what));
+    }
+    let daemon = if args.wait { daemon_of(&path) } else { None };
+    let mode = if args.lazy {
+        UnmountMode::Lazy
+    } else {
+        UnmountMode::Normal
+    };
+    unmount(&path, mode).map_err(|error| explain(&args.mountpoint, error))?;
+    if args.lazy {
+        // Removes the socket of a daemon that is dead.
+        RuntimeDir::of_this_user().mount_at(&path);
+    }
+    daemon.map_or(Ok(()), |daemon| wait(&daemon))
+}
+
+fn explain(path: &Path, error: UnmountError) -> Failure {
+    let shown = path.display();
+    match error {
+        UnmountError::Busy { .. } => Failure::new(
+            Exit::Busy,
+            format_args!(
+                "{shown} is in use: close what is open there ('fuser -vm {shown}' shows it), or detach \
+                 it with 'dynamicfs umount --lazy {shown}'"
+            ),
+        ),
+        UnmountError::NotMounted { .. } => Failure::new(Exit::NotMounted, error),
+        _ => Failure::new(Exit::Failed, error),
+    }
+}
+
+/// The daemon behind a mount; none where it is dead, or of another user.
+fn daemon_of(mountpoint: &Path) -> Option<OwnedFd> {
+    let Registered { status, .. } = RuntimeDir::of_this_user().mount_at(mountpoint)?;
+    let pid = Pid::from_raw(status.ok()?.pid)?;
+    pidfd_open(pid, PidfdFlags::empty()).ok()
+}
+
+/// Waits until the process of the descriptor has ended.
+fn wait(daemon: &OwnedFd) -> Result<(), Failure> {
+    loop {
+        match poll(&mut [PollFd::new(daemon, PollFlags::IN)], None) {
+            Err(Errno::INTR) => {}
+            Err(error) => {
+                return Err(Failure::new(
+                    Exit::Failed,
+                    format_args!("unmounted, but cannot wait for the daemon: {error}"),
+                ));
+            }
+            Ok(_) => return Ok(()),
+        }
+    }
+}

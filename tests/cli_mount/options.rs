@@ -1,0 +1,106 @@
+//! Options and presets of a mount.
+
+use std::io::ErrorKind;
+
+use dynamicfs::Preset;
+
+use crate::{mounted, status, unmounted, world};
+
+#[test]
+fn read_only() {
+    let Some(world) = world() else { return };
+    for way in [
+        &["-r"][..],
+        &["--read-only"],
+        &["-o", "ro"],
+        &["-r", "-o", "rw"],
+    ] {
+        mounted(&world, &[way, &["@src", "@mnt"]].concat());
+        let error = std::fs::write(world.path("mnt/file"), "x").expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem, "{way:?}");
+        unmounted(&world, "@mnt");
+    }
+    assert_eq!(
+        std::fs::read(world.path("src/file")).expect("there"),
+        b"content"
+    );
+}
+
+#[test]
+fn every_preset_serves_with_and_without_kernel_permission_checks() {
+    let Some(world) = world() else { return };
+    for preset in Preset::NAMES {
+        for checks in ["true", "false"] {
+            let checks = format!("--default-permissions={checks}");
+            mounted(&world, &["--preset", preset, &checks, "@src", "@mnt"]);
+            std::fs::write(world.path("mnt/new"), preset).expect("written");
+            assert_eq!(
+                std::fs::read_to_string(world.path("src/new")).expect("there"),
+                *preset
+            );
+            assert_eq!(status(&world, "@mnt")["preset"], *preset);
+            unmounted(&world, "@mnt");
+        }
+    }
+}
+
+#[test]
+fn options_reach_the_mount_table() {
+    let Some(world) = world() else { return };
+    mounted(
+        &world,
+        &[
+            "-o",
+            "noexec,noatime",
+            "-o",
+            "fsname=a name,nofail",
+            "@src",
+            "@mnt",
+        ],
+    );
+    let table = std::fs::read_to_string("/proc/self/mountinfo").expect("/proc");
+    let point = world.text("mnt");
+    let line = table
+        .lines()
+        .find(|line| line.contains(&point))
+        .expect("it is mounted");
+    assert!(
+        line.contains("noexec") && line.contains("noatime"),
+        "{line}"
+    );
+    assert!(line.contains(r"- fuse.dynamicfs a\040name "), "{line}");
+    unmounted(&world, "@mnt");
+}
+
+#[test]
+fn an_option_that_cannot_be_honoured_is_refused() {
+    let Some(world) = world() else { return };
+    world
+        .run(&["mount", "-o", "nosymfollow", "@src", "@mnt"])
+        .refused(
+            2,
+            &[
+                "nosymfollow is not possible with the transport fuser",
+                "leave it out",
+            ],
+        );
+    world.nothing_left();
+}
+
+#[test]
+fn blanks_and_commas_in_paths() {
+    let Some(world) = world() else { return };
+    for name in ["a b, c", "back\\slash"] {
+        let (source, point) = (format!("@{name}.src"), format!("@{name}"));
+        std::fs::create_dir(world.path(name)).expect("a directory");
+        std::fs::create_dir(world.path(&format!("{name}.src"))).expect("a directory");
+        std::fs::write(world.path(&format!("{name}.src/f")), "x").expect("a file");
+        mounted(&world, &[&source, &point]);
+        assert_eq!(
+            std::fs::read(world.path(name).join("f")).expect("it answers"),
+            b"x"
+        );
+        world.run(&["umount", "--wait", &point]).ok();
+    }
+    world.nothing_left();
+}
