@@ -1,1 +1,17 @@
-//! The lab.
+//! The lab: runs conformance suites and workloads on native ext4 and on every preset, and compares.
+
+pub mod compare;
+pub mod conformance;
+pub mod exceptions;
+pub mod image;
+pub mod namespace;
+pub mod outcome;
+pub mod paths;
+pub mod process;
+pub mod progress;
+pub mod report;
+pub mod suite;
+pub mod suites;
+pub mod target;
+pub mod tools;
+pub mod workload;

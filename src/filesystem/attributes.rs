@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use rustix::fs::Access;
+use rustix::fs::{Access, IFlags};
 
 use super::{AttrAnswer, DynamicFS};
-use crate::storage::{Attr, Caller, Fh, Ino, Result, SetAttr, StatFs};
+use crate::storage::{Attr, Caller, Fh, FsXAttr, Ino, Result, SetAttr, StatFs};
 
 impl DynamicFS {
     /// Attributes of an inode.
@@ -16,12 +16,12 @@ impl DynamicFS {
 
     /// Changes attributes.
     pub fn setattr(&self, caller: &Caller, ino: Ino, changes: &SetAttr) -> Result<AttrAnswer> {
-        // Data written before must not land after: neither behind a new end of file, nor with a
-        // time of modification later than the one that is set.
-        self.data_path.flush_inode(ino)?;
         if let Some(size) = changes.size {
             self.data_path.truncated(ino, size);
         }
+        // What was written before must not land after, with a time of modification later than
+        // the one that is set.
+        self.data_path.write_back(ino);
         let attr = self.storage.setattr(caller, ino, changes)?;
         Ok(self.attr_answer(attr))
     }
@@ -34,6 +34,26 @@ impl DynamicFS {
     /// Figures of the file system.
     pub fn statfs(&self, ino: Ino) -> Result<StatFs> {
         self.storage.statfs(ino)
+    }
+
+    /// Flags of an inode (`FS_IOC_GETFLAGS`).
+    pub fn getflags(&self, ino: Ino) -> Result<IFlags> {
+        self.storage.getflags(ino)
+    }
+
+    /// Sets the flags of an inode (`FS_IOC_SETFLAGS`).
+    pub fn setflags(&self, caller: &Caller, ino: Ino, flags: IFlags) -> Result<()> {
+        self.storage.setflags(caller, ino, flags)
+    }
+
+    /// Extended flags and project of an inode (`FS_IOC_FSGETXATTR`).
+    pub fn get_fsxattr(&self, ino: Ino) -> Result<FsXAttr> {
+        self.storage.get_fsxattr(ino)
+    }
+
+    /// Sets extended flags and project of an inode (`FS_IOC_FSSETXATTR`).
+    pub fn set_fsxattr(&self, caller: &Caller, ino: Ino, attributes: &FsXAttr) -> Result<()> {
+        self.storage.set_fsxattr(caller, ino, attributes)
     }
 
     fn attr_answer(&self, attr: Attr) -> AttrAnswer {

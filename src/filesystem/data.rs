@@ -149,6 +149,14 @@ impl DataPath {
             .map_or(Ok(()), |buffer| buffer.flush_inode(ino))
     }
 
+    /// Writes out what is held of a file before an operation that must see it; errors wait for
+    /// the next [`flush_inode`](Self::flush_inode).
+    pub(super) fn write_back(&self, ino: Ino) {
+        if let Some(buffer) = &self.write_buffer {
+            buffer.write_back(ino);
+        }
+    }
+
     /// Writes out everything.
     pub(super) fn flush_all(&self) -> Result<()> {
         self.write_buffer

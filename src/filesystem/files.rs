@@ -13,7 +13,6 @@ impl DynamicFS {
     /// Opens a file.
     pub fn open(&self, caller: &Caller, ino: Ino, flags: OpenFlags) -> Result<Opened> {
         if flags.contains(OFlags::TRUNC) {
-            self.data_path.flush_inode(ino)?;
             self.data_path.truncated(ino, 0);
         }
         let fh = self.storage.open(caller, ino, flags)?;
@@ -113,7 +112,7 @@ impl DynamicFS {
         offset: u64,
         len: u64,
     ) -> Result<()> {
-        self.data_path.flush_inode(ino)?;
+        self.data_path.write_back(ino);
         self.storage.fallocate(caller, ino, fh, mode, offset, len)?;
         self.data_path.changed(ino, offset, len);
         Ok(())
@@ -121,7 +120,7 @@ impl DynamicFS {
 
     /// Finds data or a hole.
     pub fn lseek(&self, ino: Ino, fh: Fh, offset: u64, to: SeekTo) -> Result<u64> {
-        self.data_path.flush_inode(ino)?;
+        self.data_path.write_back(ino);
         self.storage.lseek(ino, fh, offset, to)
     }
 
@@ -141,8 +140,8 @@ impl DynamicFS {
         if offset_in.checked_add(len).is_none() || offset_out.checked_add(len).is_none() {
             return Err(Errno::OVERFLOW);
         }
-        self.data_path.flush_inode(ino_in)?;
-        self.data_path.flush_inode(ino_out)?;
+        self.data_path.write_back(ino_in);
+        self.data_path.write_back(ino_out);
         let copied = self.storage.copy_file_range(
             caller, ino_in, fh_in, offset_in, ino_out, fh_out, offset_out, len,
         )?;

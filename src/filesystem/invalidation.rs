@@ -96,20 +96,20 @@ impl Invalidator {
     }
 
     fn send(&self, message: Message) {
-        if let Some(queue) = &*self.queue.lock() {
-            if let Err(TrySendError::Full(_)) = queue.try_send(message) {
-                tracing::warn!("the queue of invalidations is full; one was dropped");
-            }
+        if let Some(queue) = &*self.queue.lock()
+            && let Err(TrySendError::Full(_)) = queue.try_send(message)
+        {
+            tracing::warn!("the queue of invalidations is full; one was dropped");
         }
     }
 
     /// Ends the thread; what is queued is still sent.
     pub(super) fn stop(&self) {
         drop(self.queue.lock().take());
-        if let Some(thread) = self.thread.lock().take() {
-            if thread.join().is_err() {
-                tracing::error!("the thread of invalidations panicked");
-            }
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of invalidations panicked");
         }
     }
 }

@@ -75,11 +75,10 @@ pub(super) fn update(report: &mut MountReport, policy: &Policy) {
         .capabilities
         .iter_mut()
         .find(|item| item.name == name)
+        && let Some(why) = refusal
     {
-        if let Some(why) = refusal {
-            item.effective = "no".to_owned();
-            item.why = Some(why.to_owned());
-        }
+        item.effective = "no".to_owned();
+        item.why = Some(why.to_owned());
     }
     if let (None, Some(why)) = (refusal, &policy.io_mode_reason) {
         report.io_mode = format!("{io_mode} ({why})");

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use serde::{Deserialize, Serialize};
 
 use super::unmount::{UnmountError, UnmountMode, unmount};
-use crate::config::MountOption;
+use crate::config::{ConfigErrors, MountOption};
 use crate::filesystem::DynamicFS;
 use crate::stats::Snapshot;
 use crate::transport::fuser::FuserTransport;
@@ -19,6 +19,9 @@ use super::report;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MountError {
+    /// The configuration contradicts itself or is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
     /// The transport failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -81,6 +84,7 @@ pub fn spawn(
     mountpoint: &Path,
     options: &[MountOption],
 ) -> Result<MountHandle, MountError> {
+    fs.config().validate()?;
     let fs = Arc::new(fs);
     let transport = FuserTransport;
     let session = transport.mount(fs.clone(), mountpoint, options)?;

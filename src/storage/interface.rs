@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, FallocateFlags, RenameFlags, XattrFlags};
+use rustix::fs::{Access, FallocateFlags, IFlags, RenameFlags, XattrFlags};
 
 use super::types::*;
 
@@ -340,6 +340,27 @@ pub trait FilesystemInterface: Send + Sync {
         len: u64,
     ) -> Result<()> {
         Err(Errno::OPNOTSUPP)
+    }
+
+    /// Flags of an inode, as lsattr(1) shows them (ioctl_iflags(2), `FS_IOC_GETFLAGS`).
+    fn getflags(&self, ino: Ino) -> Result<IFlags> {
+        Err(Errno::NOTTY)
+    }
+
+    /// Sets the flags of an inode, as chattr(1) does (`FS_IOC_SETFLAGS`).
+    fn setflags(&self, caller: &Caller, ino: Ino, flags: IFlags) -> Result<()> {
+        Err(Errno::NOTTY)
+    }
+
+    /// Extended flags and project of an inode (`FS_IOC_FSGETXATTR`). The kernel asks for them
+    /// before each [`setflags`](Self::setflags).
+    fn get_fsxattr(&self, ino: Ino) -> Result<FsXAttr> {
+        Err(Errno::NOTTY)
+    }
+
+    /// Sets extended flags and project of an inode (`FS_IOC_FSSETXATTR`).
+    fn set_fsxattr(&self, caller: &Caller, ino: Ino, attributes: &FsXAttr) -> Result<()> {
+        Err(Errno::NOTTY)
     }
 
     /// Finds data or a hole, lseek(2) with `SEEK_DATA` or `SEEK_HOLE`.

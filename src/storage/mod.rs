@@ -1,9 +1,11 @@
 //! Storages: what holds the files. Nothing in this module knows of FUSE.
 
 mod interface;
+mod local;
 pub mod memory;
 mod types;
 
 pub use interface::FilesystemInterface;
-pub use memory::{MemoryStorage, PermissionChecks};
+pub use local::{LocalStorage, LocalStorageBuilder, LocalStorageError, LocalStorageStatistics};
+pub use memory::MemoryStorage;
 pub use types::*;

@@ -346,6 +346,32 @@ pub struct StorageCapabilities {
     pub flush_on_close: bool,
 }
 
+/// Extended flags of an inode, `struct fsxattr` of the kernel's `fs.h` (ioctl_xfs_fsgetxattr(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FsXAttr {
+    /// `FS_XFLAG_*`.
+    pub xflags: u32,
+    /// Hint for the size of extents in bytes.
+    pub extsize: u32,
+    /// Number of extents; set by the file system.
+    pub nextents: u32,
+    /// Project, for quotas.
+    pub projid: u32,
+    /// Hint for the size of copied extents in bytes.
+    pub cowextsize: u32,
+}
+
+/// Who checks permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PermissionChecks {
+    /// The kernel, before it asks (mount option `default_permissions`): operations run with the
+    /// storage's own rights, and what is created or written counts as the caller's. The default.
+    #[default]
+    Kernel,
+    /// The storage: every operation that names a caller is checked as that caller's.
+    Storage,
+}
+
 /// Access mode and flags of open(2), as the kernel sends them.
 ///
 /// `O_CREAT`, `O_EXCL` and `O_NOCTTY` never reach a storage through `open`.

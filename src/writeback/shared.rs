@@ -237,15 +237,19 @@ struct FlushEnding<'a> {
 
 impl Drop for FlushEnding<'_> {
     fn drop(&mut self) {
+        // Both at once: who saw the flush end also sees its bytes freed.
+        let mut space = self.shared.space.lock();
         let mut state = self.buffer.state.lock();
         state.flushing = None;
+        *space -= self.bytes;
         if let Err(errno) = self.outcome {
             tracing::warn!(ino = self.ino, %errno, "writeback failed; the data are dropped");
             state.error.get_or_insert(errno);
         }
-        self.buffer.flushed.notify_all();
         drop(state);
-        self.shared.free(self.bytes);
+        drop(space);
+        self.buffer.flushed.notify_all();
+        self.shared.space_changed.notify_all();
         self.shared.drop_if_idle(self.ino);
     }
 }

@@ -12,8 +12,10 @@ use rustix::fs::Access;
 use super::budget::Budget;
 use super::dir::Directory;
 use super::node::{Birth, Body, Node};
-use super::perms::{self, PermissionChecks};
-use crate::storage::{Caller, Entry, Errno, Fh, FileKind, Ino, OpenFlags, ROOT_INO, Result};
+use super::perms;
+use crate::storage::{
+    Caller, Entry, Errno, Fh, FileKind, Ino, OpenFlags, PermissionChecks, ROOT_INO, Result,
+};
 
 /// Longest name in bytes.
 pub(super) const NAME_MAX: usize = 255;

@@ -12,13 +12,11 @@ mod perms;
 mod rename;
 mod xattr;
 
-pub use perms::PermissionChecks;
-
 use std::sync::atomic::Ordering;
 
 use fs::Fs;
 
-use super::{Ino, Result};
+use super::{Ino, PermissionChecks, Result};
 
 /// Bytes of a storage made by [`MemoryStorage::new`]: 1 GiB.
 pub const DEFAULT_CAPACITY: u64 = 1 << 30;

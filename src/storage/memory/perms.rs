@@ -5,17 +5,6 @@ use rustix::fs::Access;
 use super::node::{Meta, Node};
 use crate::storage::{Caller, Errno, Result};
 
-/// Who checks permissions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PermissionChecks {
-    /// The kernel, on a mount with `default_permissions`. The default.
-    #[default]
-    Kernel,
-    /// The storage, as the caller of each operation: mode bits against user and primary group,
-    /// the sticky bit, who may change which attribute. Supplementary groups are not looked at.
-    Storage,
-}
-
 /// May `caller` access `node` in all the ways of `mask`?
 pub(super) fn allow(node: &Node, caller: &Caller, mask: Access) -> Result<()> {
     let meta = node.meta.lock();

@@ -9,9 +9,9 @@ use std::time::{Instant, SystemTime};
 
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, INodeNo,
-    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLock, ReplyLseek, ReplyOpen,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek,
+    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use parking_lot::Mutex;
 use rustix::fs::{Access, FallocateFlags, OFlags, XattrFlags};
@@ -19,8 +19,8 @@ use rustix::fs::{Access, FallocateFlags, OFlags, XattrFlags};
 use super::backing::BackingFiles;
 use super::capabilities;
 use super::convert::{
-    FuserEntry, LockOp, caller, errno, file_attr, file_type, lock_op, raw_lock_kind, set_time,
-    timestamp,
+    FuserEntry, InodeIoctl, LockOp, caller, errno, file_attr, file_type, fsxattr_bytes,
+    inode_ioctl, lock_op, raw_lock_kind, set_time, timestamp,
 };
 use crate::filesystem::{DynamicFS, EntryAnswer, FileAccess, Opened};
 use crate::stats::Opcode;
@@ -676,6 +676,35 @@ impl Filesystem for Adapter {
         self.empty(Opcode::Fallocate, reply, |fs| {
             fs.fallocate(&caller(req), ino.0, fh.0, mode, offset, length)
         });
+    }
+
+    fn ioctl(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _flags: IoctlFlags,
+        cmd: u32,
+        in_data: &[u8],
+        _out_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        let outcome = self.run(Opcode::IoCtl, |fs| match inode_ioctl(cmd, in_data)? {
+            InodeIoctl::GetFlags => Ok(fs.getflags(ino.0)?.bits().to_ne_bytes().to_vec()),
+            InodeIoctl::SetFlags(flags) => {
+                fs.setflags(&caller(req), ino.0, flags)?;
+                Ok(Vec::new())
+            }
+            InodeIoctl::GetFsXAttr => Ok(fsxattr_bytes(&fs.get_fsxattr(ino.0)?)),
+            InodeIoctl::SetFsXAttr(attributes) => {
+                fs.set_fsxattr(&caller(req), ino.0, &attributes)?;
+                Ok(Vec::new())
+            }
+        });
+        match outcome {
+            Ok(answer) => reply.ioctl(0, &answer),
+            Err(error) => reply.error(errno(error)),
+        }
     }
 
     fn lseek(

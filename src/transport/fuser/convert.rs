@@ -2,10 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::IFlags;
+
 use fuser::{FileAttr, FileType, Generation, INodeNo, TimeOrNow};
 
 use crate::filesystem::{EntryAnswer, LockKind, LockRange, LockRequest, LockType};
-use crate::storage::{Attr, Caller, Errno, Fh, FileKind, Ino, Result, SetTime, Timestamp};
+use crate::storage::{Attr, Caller, Errno, Fh, FileKind, FsXAttr, Ino, Result, SetTime, Timestamp};
 
 pub(super) fn caller(request: &fuser::Request) -> Caller {
     Caller {
@@ -175,6 +177,71 @@ pub(super) fn raw_lock_kind(kind: LockKind) -> i32 {
     }
 }
 
+/// The ioctls that concern an inode and not a device: the only ones that are let through.
+pub(super) enum InodeIoctl {
+    GetFlags,
+    SetFlags(IFlags),
+    GetFsXAttr,
+    SetFsXAttr(FsXAttr),
+}
+
+/// `FS_IOC_FSGETXATTR` and `FS_IOC_FSSETXATTR` of the kernel's `fs.h`.
+const FS_IOC_FSGETXATTR: u64 = 0x801c_581f;
+const FS_IOC_FSSETXATTR: u64 = 0x401c_5820;
+
+/// Bytes of `struct fsxattr`: five numbers and eight bytes of padding.
+const FSXATTR_SIZE: usize = 28;
+
+/// `struct fsxattr` as bytes.
+pub(super) fn fsxattr_bytes(attributes: &FsXAttr) -> Vec<u8> {
+    let fields = [
+        attributes.xflags,
+        attributes.extsize,
+        attributes.nextents,
+        attributes.projid,
+        attributes.cowextsize,
+    ];
+    let mut bytes: Vec<u8> = fields
+        .iter()
+        .flat_map(|field| field.to_ne_bytes())
+        .collect();
+    bytes.resize(FSXATTR_SIZE, 0);
+    bytes
+}
+
+fn fsxattr(bytes: &[u8]) -> Result<FsXAttr> {
+    let bytes = bytes.first_chunk::<FSXATTR_SIZE>().ok_or(Errno::INVAL)?;
+    let field = |n: usize| {
+        let mut field = [0; 4];
+        field.copy_from_slice(&bytes[4 * n..4 * n + 4]);
+        u32::from_ne_bytes(field)
+    };
+    Ok(FsXAttr {
+        xflags: field(0),
+        extsize: field(1),
+        nextents: field(2),
+        projid: field(3),
+        cowextsize: field(4),
+    })
+}
+
+/// Recognises an ioctl (ioctl_iflags(2)). The kernel passes the flags as 32 bits, whatever the size
+/// encoded in the number says (`fuse_fileattr_get` in `fs/fuse/ioctl.c`).
+pub(super) fn inode_ioctl(cmd: u32, data: &[u8]) -> Result<InodeIoctl> {
+    match u64::from(cmd) {
+        libc::FS_IOC_GETFLAGS => Ok(InodeIoctl::GetFlags),
+        libc::FS_IOC_SETFLAGS => {
+            let bits = data.first_chunk::<4>().ok_or(Errno::INVAL)?;
+            Ok(InodeIoctl::SetFlags(IFlags::from_bits_retain(
+                u32::from_ne_bytes(*bits),
+            )))
+        }
+        FS_IOC_FSGETXATTR => Ok(InodeIoctl::GetFsXAttr),
+        FS_IOC_FSSETXATTR => Ok(InodeIoctl::SetFsXAttr(fsxattr(data)?)),
+        _ => Err(Errno::NOTTY),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +259,19 @@ mod tests {
         );
         let after = UNIX_EPOCH + Duration::new(2, 5);
         assert_eq!(timestamp(after), Timestamp { secs: 2, nanos: 5 });
+    }
+
+    #[test]
+    fn extended_flags_survive_the_way_through_bytes() {
+        let attributes = FsXAttr {
+            xflags: 1,
+            extsize: 2,
+            nextents: 3,
+            projid: 4,
+            cowextsize: 5,
+        };
+        assert_eq!(fsxattr(&fsxattr_bytes(&attributes)), Ok(attributes));
+        assert_eq!(fsxattr(&[0; FSXATTR_SIZE - 1]), Err(Errno::INVAL));
     }
 
     #[test]

@@ -1,0 +1,118 @@
+//! An ext4 file system of its own, on a loop device.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::mount::{UnmountFlags, unmount};
+
+use crate::process;
+
+/// Size of an image. Sparse: only what is written takes space.
+pub const IMAGE_BYTES: u64 = 2 << 30;
+
+/// Memory that must be free for the images to lie in it; otherwise they lie on disk.
+const MEMORY_FOR_TMPFS: u64 = 6 << 30;
+
+/// Always the same, so that two images are the same file system: the hash seed decides the order
+/// of directory entries.
+const UUID: &str = "6d1c2a5e-0c4b-4f7e-9a53-64796e616d69";
+
+/// A mounted ext4 image. Unmounted when dropped; its loop device clears itself with the mount.
+#[derive(Debug)]
+pub struct Image {
+    mountpoint: PathBuf,
+}
+
+impl Image {
+    /// Makes a file system and mounts it at `mountpoint`, which is created. The file of the image
+    /// is in `directory` and has no name once it is mounted, so nothing can be left behind.
+    ///
+    /// # Errors
+    ///
+    /// When the file, the file system or the mount cannot be made.
+    pub fn create(directory: &Path, mountpoint: &Path, bytes: u64) -> Result<Self> {
+        fs::create_dir_all(directory)?;
+        fs::create_dir_all(mountpoint)?;
+        let file = tempfile::Builder::new()
+            .prefix("ext4-")
+            .tempfile_in(directory)
+            .with_context(|| format!("cannot create an image in {}", directory.display()))?;
+        File::set_len(file.as_file(), bytes)?;
+        run(Command::new("mkfs.ext4")
+            .args(["-q", "-F", "-b", "4096", "-I", "256", "-m", "0", "-U", UUID])
+            .arg("-E")
+            .arg(format!(
+                "hash_seed={UUID},lazy_itable_init=0,lazy_journal_init=0"
+            ))
+            .arg(file.path()))?;
+        // mount(8) sets LO_FLAGS_AUTOCLEAR: the device goes with the last mount, even if this
+        // process is killed.
+        run(Command::new("mount")
+            .args(["-t", "ext4", "-o", "loop"])
+            .arg(file.path())
+            .arg(mountpoint))?;
+        Ok(Image {
+            mountpoint: mountpoint.to_owned(),
+        })
+    }
+
+    /// Its root directory.
+    pub fn path(&self) -> &Path {
+        &self.mountpoint
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        if unmount(&self.mountpoint, UnmountFlags::empty()).is_err() {
+            // Busy, because a suite was killed: detached, it goes with its last user.
+            let _ = unmount(&self.mountpoint, UnmountFlags::DETACH);
+        }
+        let _ = fs::remove_dir(&self.mountpoint);
+    }
+}
+
+/// The fastest place with enough room: `memory`, a tmpfs, or `disk`.
+pub fn place_for_images<'a>(memory: &'a Path, disk: &'a Path) -> &'a Path {
+    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    if available_memory(&info).is_some_and(|bytes| bytes >= MEMORY_FOR_TMPFS) {
+        memory
+    } else {
+        disk
+    }
+}
+
+fn available_memory(meminfo: &str) -> Option<u64> {
+    let line = meminfo
+        .lines()
+        .find(|line| line.starts_with("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let finished = process::run(command, Duration::from_secs(60))?;
+    if !finished.success() {
+        bail!(
+            "{command:?}: {}: {}",
+            finished.ending(),
+            finished.stderr.trim()
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_available_memory() {
+        let info = "MemTotal:  24000000 kB\nMemFree: 1 kB\nMemAvailable:    2048 kB\n";
+        assert_eq!(available_memory(info), Some(2 << 20));
+        assert_eq!(available_memory("MemFree: 1 kB\n"), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! A place of the lab's own: private mounts, private process ids.
+//!
+//! Everything that a run mounts or starts lives in a mount namespace and a PID namespace that die
+//! with it, even when it is killed with SIGKILL: the kernel kills the daemons when the first
+//! process of the PID namespace ends, the mounts go with the last process, and the loop devices
+//! (`LO_FLAGS_AUTOCLEAR`) go with the mounts. See namespaces(7), pid_namespaces(7), unshare(1).
+
+use std::env;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, exit};
+
+use anyhow::{Context, Result, bail};
+use rustix::mount::{MountFlags, mount};
+use rustix::process::{Pid, WaitOptions, wait};
+
+/// Where the run works: a tmpfs that only the run sees. The same short path on every machine,
+/// because pjdfstest depends on the length of the path it works in.
+pub const WORKPLACE: &str = "/run/dynamicfs-lab";
+
+const STAGE: &str = "DYNAMICFS_LAB_STAGE";
+
+/// True in the process that [`isolate`] returns in.
+pub fn is_isolated() -> bool {
+    env::var_os(STAGE).is_some_and(|stage| stage == "worker")
+}
+
+/// Starts this program again, with the same arguments, in namespaces of its own. Returns only
+/// there, with an empty [`WORKPLACE`]; outside, this process becomes the one that waits.
+///
+/// # Errors
+///
+/// Without root, without unshare(1), or when the kernel refuses.
+pub fn isolate() -> Result<()> {
+    match env::var(STAGE).as_deref() {
+        Ok("worker") => prepare_workplace(),
+        Ok("init") => exit(init()?),
+        _ => enter(),
+    }
+}
+
+fn enter() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "the lab mounts ext4 images, which needs root; run the same command as root \
+             (for example with sudo -E)"
+        );
+    }
+    fs::create_dir_all(WORKPLACE).with_context(|| format!("cannot create {WORKPLACE}"))?;
+    // exec, not spawn: whoever kills this process kills unshare, and --kill-child the rest.
+    let error = Command::new("unshare")
+        .args(["--mount", "--propagation", "private"])
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+        .arg(env::current_exe()?)
+        .args(env::args_os().skip(1))
+        .env(STAGE, "init")
+        .exec();
+    Err(error).context("cannot run unshare(1) from the package util-linux")
+}
+
+/// The first process of the PID namespace: daemons become its children, and somebody has to wait
+/// for them, or they would look alive for ever.
+fn init() -> Result<i32> {
+    let worker = Command::new(env::current_exe()?)
+        .args(env::args_os().skip(1))
+        .env(STAGE, "worker")
+        .spawn()
+        .context("cannot start the worker")?;
+    let worker = Pid::from_child(&worker);
+    loop {
+        if let Some((pid, status)) = wait(WaitOptions::empty())?
+            && pid == worker
+        {
+            let by_signal = status.terminating_signal().map(|signal| 128 + signal);
+            return Ok(status.exit_status().or(by_signal).unwrap_or(1));
+        }
+    }
+}
+
+fn prepare_workplace() -> Result<()> {
+    fs::create_dir_all(WORKPLACE)?;
+    mount(
+        "dynamicfs-lab",
+        WORKPLACE,
+        "tmpfs",
+        MountFlags::empty(),
+        None,
+    )
+    .with_context(|| format!("cannot mount a tmpfs on {WORKPLACE}"))?;
+    for dir in ["images", "run"] {
+        fs::create_dir(Path::new(WORKPLACE).join(dir))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! Where the lab finds and leaves its things.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The directories of one checkout.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    /// The checkout.
+    pub root: PathBuf,
+    /// Cargo's target directory: `CARGO_TARGET_DIR`, otherwise `target` in the checkout.
+    pub target: PathBuf,
+}
+
+impl Paths {
+    /// For the checkout that this crate was built from.
+    pub fn discover() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("the lab is a directory of the workspace")
+            .to_owned();
+        let target = match env::var_os("CARGO_TARGET_DIR") {
+            Some(dir) => env::current_dir()
+                .unwrap_or_else(|_| root.clone())
+                .join(dir),
+            None => root.join("target"),
+        };
+        Paths { root, target }
+    }
+
+    /// What the lab leaves behind: reports and tools.
+    pub fn lab(&self) -> PathBuf {
+        self.target.join("lab")
+    }
+
+    /// Root of `cargo install` for the lab's tools.
+    pub fn tools(&self) -> PathBuf {
+        self.lab().join("tools")
+    }
+
+    /// A tool that `cargo install` put there.
+    pub fn tool(&self, name: &str) -> PathBuf {
+        self.tools().join("bin").join(name)
+    }
+
+    /// A program of the workspace, built for measuring.
+    pub fn release(&self, name: &str) -> PathBuf {
+        self.target.join("release").join(name)
+    }
+
+    /// The accepted differences.
+    pub fn exceptions(&self) -> PathBuf {
+        self.root.join("lab/exceptions.toml")
+    }
+
+    /// Where the accepted reports lie.
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("tests/snapshots")
+    }
+}

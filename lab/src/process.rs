@@ -1,0 +1,131 @@
+//! Running a program with a deadline.
+
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+/// How long a killed process may take to go; longer means that it hangs in the kernel.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What a program did.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// Exit status, or 128 + signal; `None` when the deadline passed first.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Exit status 0 within the deadline.
+    pub fn success(&self) -> bool {
+        self.code == Some(0)
+    }
+
+    /// How it ended, in words.
+    pub fn ending(&self) -> String {
+        match self.code {
+            None => "did not end in time".to_owned(),
+            Some(code) => format!("exit status {code}"),
+        }
+    }
+}
+
+/// Runs `command` and kills it, with all that it started, when it takes longer than `limit`.
+///
+/// # Errors
+///
+/// When the program cannot be started, or does not go away when killed.
+pub fn run(command: &mut Command, limit: Duration) -> Result<Finished> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let stdout = child.stdout.take().map(collect);
+    let stderr = child.stderr.take().map(collect);
+    let in_time = wait_until(&child, limit)?;
+    if !in_time {
+        // The whole group: a suite's own children hold the pipes open.
+        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+        if !wait_until(&child, GRACE)? {
+            bail!(
+                "{} (process {}) cannot be killed: it hangs in a system call",
+                command.get_program().display(),
+                child.id()
+            );
+        }
+    }
+    let status = child.wait()?;
+    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    Ok(Finished {
+        code: code.filter(|_| in_time),
+        stdout: join(stdout),
+        stderr: join(stderr),
+    })
+}
+
+/// True when the child ended within `limit`.
+fn wait_until(child: &Child, limit: Duration) -> Result<bool> {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let timeout = Timespec::try_from(limit).context("limit out of range")?;
+    let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+    Ok(poll(&mut fds, Some(&timeout))? > 0)
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn join(reader: Option<JoinHandle<String>>) -> String {
+    reader
+        .and_then(|reader| reader.join().ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn collects_both_streams_and_the_status() {
+        let finished = run(
+            Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]),
+            Duration::from_secs(10),
+        )
+        .unwrap();
+        assert_eq!(finished.code, Some(3));
+        assert_eq!(
+            (finished.stdout.as_str(), finished.stderr.as_str()),
+            ("out\n", "err\n")
+        );
+    }
+
+    #[test]
+    fn kills_what_is_late_with_its_children() {
+        let start = Instant::now();
+        let finished = run(
+            Command::new("sh").args(["-c", "sleep 60 & echo begun; wait"]),
+            Duration::from_millis(300),
+        )
+        .unwrap();
+        assert_eq!(finished.code, None);
+        assert_eq!(finished.stdout, "begun\n");
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+}

@@ -1,0 +1,99 @@
+//! Calls that make data durable: that they are answered, and that data are there below.
+
+use rustix::fs::{fdatasync, fsync, syncfs};
+
+use super::prelude::*;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "sync",
+        every_call,
+        "fsync, fdatasync, syncfs and sync_file_range succeed"
+    ),
+    case!("sync", directory, "a directory can be synced"),
+    case!(
+        "sync",
+        read_only_descriptor,
+        "a read-only descriptor can be synced"
+    ),
+    case!(
+        "sync",
+        synchronous_writes,
+        "O_SYNC and O_DSYNC writes are complete"
+    ),
+    case!(
+        "sync",
+        reaches_backing,
+        "synced data are read below the mount while open here"
+    ),
+    case!("sync", not_for_pipes, "a FIFO cannot be synced"),
+];
+
+fn every_call(_: &Cx) -> Checked {
+    let fd = create("f")?;
+    for round in 0..3 {
+        write_all(&fd, &pattern(round, 50_000))?;
+        fsync(&fd)?;
+        write_all(&fd, b"x")?;
+        fdatasync(&fd)?;
+        write_all(&fd, b"y")?;
+        sys::sync_file_range(&fd)?;
+    }
+    syncfs(&fd)?;
+    same!(size_of("f")?, 150_006);
+    Ok(())
+}
+
+fn directory(_: &Cx) -> Checked {
+    mkdir("d")?;
+    write_file("d/f", "x")?;
+    let dir = open("d", OFlags::RDONLY | OFlags::DIRECTORY)?;
+    fsync(&dir)?;
+    fdatasync(&dir)?;
+    Ok(())
+}
+
+fn read_only_descriptor(_: &Cx) -> Checked {
+    write_file("f", "x")?;
+    let fd = read_only("f")?;
+    fsync(&fd)?;
+    fdatasync(&fd)?;
+    Ok(())
+}
+
+fn synchronous_writes(cx: &Cx) -> Checked {
+    for (name, flag) in [("sync", OFlags::SYNC), ("dsync", OFlags::DSYNC)] {
+        let fd = open(name, OFlags::WRONLY | OFlags::CREATE | flag)?;
+        write_all(&fd, &pattern(1, 10_001))?;
+        same!(
+            hash(&read_all(cx.backing().join(name))?),
+            hash(&pattern(1, 10_001))
+        );
+    }
+    Ok(())
+}
+
+fn reaches_backing(cx: &Cx) -> Checked {
+    let fd = create("f")?;
+    for round in 0..5 {
+        let bytes = pattern(round, 30_001);
+        write_at(&fd, &bytes, round * 30_001)?;
+        fsync(&fd)?;
+        let below = read_all(cx.backing().join("f"))?;
+        same!(below.len() as u64, (round + 1) * 30_001);
+        ensure!(below.ends_with(&bytes));
+    }
+    Ok(())
+}
+
+fn not_for_pipes(cx: &Cx) -> Checked {
+    use rustix::fs::{CWD, FileType, mknodat};
+    mknodat(CWD, "p", FileType::Fifo, 0o600.into(), 0)?;
+    let fd = open("p", OFlags::RDONLY | OFlags::NONBLOCK)?;
+    same!(code(&fsync(&fd)), "EINVAL");
+    cx.observe_code(
+        "seek",
+        &rustix::fs::seek(&fd, rustix::fs::SeekFrom::Start(0)),
+    );
+    Ok(())
+}

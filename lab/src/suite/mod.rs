@@ -1,0 +1,66 @@
+//! Conformance cases in the manner of xfstests.
+//!
+//! A case works in a fresh directory of its own. It *asserts* what POSIX or the Linux manual
+//! promises, and it *observes* what a filesystem may decide for itself (an errno, a mode, a
+//! content). The harness runs all cases on native ext4 and then on a mounted preset: a case passes
+//! there when it holds its assertions and its observations equal those of ext4.
+//!
+//! Observations are deterministic: relations and codes, never inode numbers, device numbers or
+//! absolute times.
+
+mod cases;
+mod cx;
+mod errno;
+mod failure;
+mod process;
+mod runner;
+mod sys;
+mod util;
+
+pub use cx::Cx;
+pub use failure::Failure;
+pub use runner::{CaseReport, Options, Outcome, run, run_case_here};
+
+/// What a case needs before it can run. An unmet need is a skip, with the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Effective uid 0: to change owners, to act as other users, to make device nodes.
+    pub root: bool,
+}
+
+impl Needs {
+    /// Nothing.
+    pub const NONE: Self = Self { root: false };
+    /// The superuser.
+    pub const ROOT: Self = Self { root: true };
+
+    /// Why these needs are not met here, or `None` if they are.
+    #[must_use]
+    pub fn unmet(self) -> Option<&'static str> {
+        (self.root && !rustix::process::geteuid().is_root()).then_some("needs root")
+    }
+}
+
+/// One case.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// Group, as xfstests has them: `data`, `lock`, `rename`…
+    pub group: &'static str,
+    /// Full name, `group::what`. Unique.
+    pub name: &'static str,
+    /// What holds if the case passes, in one line.
+    pub description: &'static str,
+    /// What must be there for the case to run.
+    pub needs: Needs,
+    /// The case. Its working directory is the case's own, so relative paths are enough.
+    pub run: fn(&Cx) -> Result<(), Failure>,
+}
+
+/// All cases in their fixed order.
+#[must_use]
+pub fn all() -> Vec<Case> {
+    cases::GROUPS
+        .iter()
+        .flat_map(|group| group.iter().copied())
+        .collect()
+}

@@ -1,0 +1,145 @@
+//! The project's own suite: a program of its own, so that a case that hangs or crashes takes
+//! nothing else with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Place, Programs, fresh_directory};
+use crate::outcome::{Case, Outcome, SuiteResult};
+use crate::process;
+
+/// Each case has a limit of its own; this one is for the program.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Runs all cases.
+///
+/// # Errors
+///
+/// When the program does not run to its end, or reports other cases than it lists.
+pub fn run(place: &Place<'_>, programs: &Programs) -> Result<SuiteResult> {
+    let start = Instant::now();
+    let dir = place.root.join("suite");
+    fresh_directory(&dir)?;
+    let mut command = Command::new(&programs.suite);
+    command
+        .arg("--dir")
+        .arg(&dir)
+        .arg("--backing")
+        .arg(place.backing.join("suite"))
+        .args(["--attr-ttl", &format!("{}ms", place.attr_ttl.as_millis())])
+        .arg("--json");
+    let finished = process::run(&mut command, LIMIT)?;
+    // 1 says that a case failed, which its line says too.
+    if !matches!(finished.code, Some(0 | 1)) {
+        bail!(
+            "dynamicfs-suite: {}: {}",
+            finished.ending(),
+            finished.stderr.trim()
+        );
+    }
+    let cases = parse(&finished.stdout)?;
+    let expected = listed(programs)?;
+    let reported: BTreeSet<String> = cases.keys().cloned().collect();
+    if reported != expected {
+        let missing: Vec<&String> = expected.symmetric_difference(&reported).collect();
+        bail!("dynamicfs-suite: cases listed or reported but not both: {missing:?}");
+    }
+    fs::remove_dir_all(&dir).with_context(|| format!("cannot clean up {}", dir.display()))?;
+    Ok(SuiteResult {
+        cases,
+        elapsed: start.elapsed(),
+    })
+}
+
+/// The names of all cases.
+fn listed(programs: &Programs) -> Result<BTreeSet<String>> {
+    let finished = process::run(Command::new(&programs.suite).arg("--list"), LIMIT)?;
+    let names: BTreeSet<String> = finished
+        .stdout
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect();
+    if !finished.success() || names.is_empty() {
+        bail!(
+            "dynamicfs-suite --list: {}: {}",
+            finished.ending(),
+            finished.stderr.trim()
+        );
+    }
+    Ok(names)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Word {
+    Passed,
+    Failed,
+    Skipped,
+    TimedOut,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    name: String,
+    outcome: Word,
+    #[serde(default)]
+    detail: Option<String>,
+    #[serde(default)]
+    observations: BTreeMap<String, Value>,
+}
+
+fn parse(output: &str) -> Result<BTreeMap<String, Case>> {
+    let mut cases = BTreeMap::new();
+    for text in output.lines().filter(|line| !line.trim().is_empty()) {
+        let line: Line = serde_json::from_str(text)
+            .with_context(|| format!("dynamicfs-suite printed {text:?}"))?;
+        let detail = line.detail.unwrap_or_default();
+        let outcome = match line.outcome {
+            Word::Passed => Outcome::Passed,
+            Word::Failed => Outcome::Failed(detail),
+            Word::Skipped => Outcome::Skipped(detail),
+            Word::TimedOut => Outcome::TimedOut,
+        };
+        let case = Case {
+            outcome,
+            observations: line.observations,
+        };
+        if cases.insert(line.name.clone(), case).is_some() {
+            bail!("dynamicfs-suite reported {} twice", line.name);
+        }
+    }
+    if cases.is_empty() {
+        bail!("dynamicfs-suite reported no case");
+    }
+    Ok(cases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_line_per_case() {
+        let output = r#"{"name":"a/x","outcome":"passed","detail":"","observations":{"errno":"ENOENT"},"millis":3}
+{"name":"a/y","outcome":"timed-out","detail":"30 s","observations":{},"millis":30000}
+"#;
+        let cases = parse(output).unwrap();
+        assert_eq!(cases["a/x"].observations["errno"], "ENOENT");
+        assert_eq!(cases["a/y"].outcome, Outcome::TimedOut);
+    }
+
+    #[test]
+    fn silence_repetition_and_noise_are_errors() {
+        let line = r#"{"name":"a","outcome":"passed"}"#;
+        assert!(parse("").is_err());
+        assert!(parse(&format!("{line}\n{line}\n")).is_err());
+        assert!(parse("panicked\n").is_err());
+    }
+}

@@ -1,0 +1,104 @@
+//! The conformance suites: how each is run and how its answer is read.
+//!
+//! A suite that did not run, or not to its end, is an error and never a result.
+
+pub mod dynamicfs_suite;
+pub mod fsx;
+pub mod pjdfstest;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::SuiteResult;
+use crate::paths::Paths;
+
+/// A conformance suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Suite {
+    /// POSIX system calls, one by one.
+    Pjdfstest,
+    /// Random operations on one file, checked against a model.
+    Fsx,
+    /// The project's own cases.
+    Suite,
+}
+
+impl Suite {
+    /// All of them, the quick ones first.
+    pub const ALL: [Suite; 3] = [Suite::Pjdfstest, Suite::Fsx, Suite::Suite];
+
+    /// The name on the command line and in the exceptions file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Suite::Pjdfstest => "pjdfstest",
+            Suite::Fsx => "fsx",
+            Suite::Suite => "suite",
+        }
+    }
+
+    /// Runs it on a directory.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be run to its end.
+    pub fn run(self, place: &Place<'_>, programs: &Programs) -> Result<SuiteResult> {
+        match self {
+            Suite::Pjdfstest => pjdfstest::run(place, programs),
+            Suite::Fsx => fsx::run(place, programs),
+            Suite::Suite => dynamicfs_suite::run(place, programs),
+        }
+    }
+}
+
+/// Where a suite runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Root directory of the file system under test.
+    pub root: &'a Path,
+    /// The directory behind it; for a native directory, that directory itself.
+    pub backing: &'a Path,
+    /// A directory on another file system.
+    pub secondary: &'a Path,
+    /// Where the suite may keep its own files.
+    pub scratch: &'a Path,
+    /// Lifetime of attributes that the mount declares; zero for a native directory.
+    pub attr_ttl: Duration,
+}
+
+/// The programs of the suites.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// pjdfstest.
+    pub pjdfstest: PathBuf,
+    /// fsx.
+    pub fsx: PathBuf,
+    /// The project's own suite.
+    pub suite: PathBuf,
+}
+
+impl Programs {
+    /// Where they are installed and built.
+    pub fn of(paths: &Paths) -> Self {
+        Programs {
+            pjdfstest: paths.tool("pjdfstest"),
+            fsx: paths.tool("fsx"),
+            suite: paths.release("dynamicfs-suite"),
+        }
+    }
+}
+
+/// Makes an empty directory that everybody may enter.
+fn fresh_directory(path: &Path) -> Result<()> {
+    if path.exists() {
+        fs::remove_dir_all(path)?;
+    }
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! What a suite runs on: a native directory, or a mount made by the command as a user makes it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use dynamicfs::config::Preset;
+use rustix::mount::{UnmountFlags, unmount};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::process::{self, Finished};
+
+/// The command answers, or it hangs.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Who decides what a caller may do on a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Permissions {
+    /// The kernel, from mode and ACL (`default_permissions`).
+    Kernel,
+    /// The storage, as the caller.
+    Storage,
+}
+
+impl Permissions {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Permissions::Kernel => "kernel",
+            Permissions::Storage => "storage",
+        }
+    }
+}
+
+/// The command under test.
+#[derive(Debug, Clone)]
+pub struct Dynamicfs {
+    program: PathBuf,
+    runtime_dir: PathBuf,
+    /// An imitation for the tests of the lab may mount something other than FUSE.
+    imitation: bool,
+}
+
+impl Dynamicfs {
+    /// `program` is the command, `runtime_dir` the private directory for its sockets.
+    pub fn new(program: &Path, runtime_dir: &Path) -> Self {
+        Dynamicfs {
+            program: program.to_owned(),
+            runtime_dir: runtime_dir.to_owned(),
+            imitation: false,
+        }
+    }
+
+    /// A stand-in with the same command line that need not mount FUSE: the lab tests itself with
+    /// bind mounts.
+    #[must_use]
+    pub fn imitation(mut self) -> Self {
+        self.imitation = true;
+        self
+    }
+
+    /// Mounts `source` at `mountpoint`, which is created.
+    ///
+    /// # Errors
+    ///
+    /// When the command fails, hangs, or reports success without a mount.
+    pub fn mount(
+        &self,
+        source: &Path,
+        mountpoint: &Path,
+        preset: Preset,
+        permissions: Permissions,
+    ) -> Result<Mount> {
+        fs::create_dir_all(mountpoint)?;
+        let options = format!(
+            "allow_other=true,default_permissions={}",
+            permissions == Permissions::Kernel
+        );
+        self.call(|command| {
+            command.arg("mount").arg(source).arg(mountpoint);
+            command.args(["--preset", preset.name(), "-o", &options]);
+        })?;
+        // Guards the mount from here on, so that the checks below leave nothing behind.
+        let mount = Mount {
+            command: self.clone(),
+            mountpoint: mountpoint.to_owned(),
+            mounted: true,
+        };
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo")?;
+        match filesystem_at(&mountinfo, mountpoint) {
+            None => bail!(
+                "dynamicfs mount succeeded, but nothing is mounted at {}",
+                mountpoint.display()
+            ),
+            Some(kind) if !self.imitation && !kind.starts_with("fuse") => {
+                bail!(
+                    "dynamicfs mount left a {kind} file system at {}",
+                    mountpoint.display()
+                )
+            }
+            Some(_) => Ok(mount),
+        }
+    }
+
+    fn call(&self, arguments: impl FnOnce(&mut Command)) -> Result<Finished> {
+        let mut command = Command::new(&self.program);
+        command.env("DYNAMICFS_RUNTIME_DIR", &self.runtime_dir);
+        arguments(&mut command);
+        let finished = process::run(&mut command, LIMIT)?;
+        if !finished.success() {
+            bail!(
+                "{command:?}: {}: {}",
+                finished.ending(),
+                finished.stderr.trim()
+            );
+        }
+        Ok(finished)
+    }
+}
+
+/// A mount of the command under test; unmounted when dropped.
+#[derive(Debug)]
+pub struct Mount {
+    command: Dynamicfs,
+    mountpoint: PathBuf,
+    mounted: bool,
+}
+
+impl Mount {
+    /// Its root directory.
+    pub fn path(&self) -> &Path {
+        &self.mountpoint
+    }
+
+    /// Requests so far, by operation.
+    ///
+    /// # Errors
+    ///
+    /// When `dynamicfs stats` fails or its answer lacks the counts.
+    pub fn requests(&self) -> Result<BTreeMap<String, u64>> {
+        let finished = self.command.call(|command| {
+            command.args(["stats", "--json"]).arg(&self.mountpoint);
+        })?;
+        parse_requests(&finished.stdout)
+    }
+
+    /// What `dynamicfs status` says about the mounts.
+    ///
+    /// # Errors
+    ///
+    /// When the command fails or does not answer JSON.
+    pub fn status(&self) -> Result<Value> {
+        let finished = self.command.call(|command| {
+            command.args(["status", "--json"]);
+        })?;
+        serde_json::from_str(&finished.stdout).context("dynamicfs status --json: not JSON")
+    }
+
+    /// Unmounts and waits until the daemon is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the command fails: a mount that cannot be unmounted is a fault of its own.
+    pub fn unmount(mut self) -> Result<()> {
+        self.command.call(|command| {
+            command.args(["umount", "--wait"]).arg(&self.mountpoint);
+        })?;
+        self.mounted = false;
+        Ok(())
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if self.mounted {
+            let _ = unmount(&self.mountpoint, UnmountFlags::DETACH);
+        }
+    }
+}
+
+fn parse_requests(json: &str) -> Result<BTreeMap<String, u64>> {
+    #[derive(Deserialize)]
+    struct Op {
+        name: String,
+        count: u64,
+    }
+    #[derive(Deserialize)]
+    struct Stats {
+        ops: Vec<Op>,
+    }
+    let stats: Stats = serde_json::from_str(json)
+        .context("dynamicfs stats --json: no list \"ops\" of name and count")?;
+    Ok(stats
+        .ops
+        .into_iter()
+        .map(|op| (op.name, op.count))
+        .collect())
+}
+
+/// The type of the file system mounted last at `mountpoint` (proc_pid_mountinfo(5)).
+fn filesystem_at<'a>(mountinfo: &'a str, mountpoint: &Path) -> Option<&'a str> {
+    mountinfo
+        .lines()
+        .filter_map(|line| {
+            let (mount, filesystem) = line.split_once(" - ")?;
+            let at = mount.split(' ').nth(4)?;
+            (Path::new(at) == mountpoint).then(|| filesystem.split(' ').next())?
+        })
+        .next_back()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_last_mount_at_a_place() {
+        let mountinfo = "22 1 0:5 / /a rw - tmpfs none rw\n\
+                         23 1 0:6 / /b rw,nosuid shared:4 - ext4 /dev/loop0 rw\n\
+                         24 23 0:7 / /b rw - fuse.dynamicfs /src rw\n";
+        assert_eq!(
+            filesystem_at(mountinfo, Path::new("/b")),
+            Some("fuse.dynamicfs")
+        );
+        assert_eq!(filesystem_at(mountinfo, Path::new("/a")), Some("tmpfs"));
+        assert_eq!(filesystem_at(mountinfo, Path::new("/c")), None);
+    }
+
+    #[test]
+    fn counts_requests_by_operation() {
+        let requests =
+            parse_requests(r#"{"ops":[{"name":"READ","count":3,"p50":1}],"x":1}"#).unwrap();
+        assert_eq!(requests["READ"], 3);
+        assert!(parse_requests("{}").is_err());
+    }
+}

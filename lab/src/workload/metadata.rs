@@ -1,0 +1,172 @@
+//! Names, attributes and small files.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::Result;
+use rustix::fs::{XattrFlags, getxattr, setxattr};
+
+use super::{Contestant, Workload};
+
+const FILES: usize = 2_000;
+const ENTRIES: usize = 5_000;
+const OPENS: usize = 20;
+const HOT_FILES: usize = 200;
+const GETXATTRS: usize = 10_000;
+const XATTR: &str = "user.lab";
+const CONTENT: [u8; 4096] = [7; 4096];
+
+const NEW: &str = "files do not exist before";
+const HOT: &str = "all used once before, within the attribute lifetime";
+const LISTED: &str = "directory listed once before";
+
+pub(super) fn workloads() -> Vec<Workload> {
+    vec![
+        Workload {
+            name: "create 4 KiB files",
+            caches: NEW,
+            prepare: nothing,
+            before: remove_files,
+            run: create_files,
+        },
+        Workload {
+            name: "stat files",
+            caches: HOT,
+            prepare: create_files,
+            before: warm_stat,
+            run: stat_files,
+        },
+        Workload {
+            name: "unlink files",
+            caches: HOT,
+            prepare: nothing,
+            before: recreate_files,
+            run: unlink_files,
+        },
+        Workload {
+            name: "open, read, close 4 KiB",
+            caches: HOT,
+            prepare: create_files,
+            before: warm_open,
+            run: open_files,
+        },
+        Workload {
+            name: "readdir of 5,000",
+            caches: LISTED,
+            prepare: fill_directory,
+            before: warm_list,
+            run: list,
+        },
+        Workload {
+            name: "getxattr",
+            caches: HOT,
+            prepare: create_xattr,
+            before: warm_xattr,
+            run: get_xattrs,
+        },
+    ]
+}
+
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the signature of every preparation"
+)]
+fn nothing(_: &Path) -> Result<()> {
+    Ok(())
+}
+
+fn create_files(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir.join("files"))?;
+    for index in 0..FILES {
+        fs::write(dir.join(format!("files/f{index}")), CONTENT)?;
+    }
+    Ok(())
+}
+
+fn stat_files(dir: &Path) -> Result<()> {
+    for index in 0..FILES {
+        fs::symlink_metadata(dir.join(format!("files/f{index}")))?;
+    }
+    Ok(())
+}
+
+fn unlink_files(dir: &Path) -> Result<()> {
+    for index in 0..FILES {
+        fs::remove_file(dir.join(format!("files/f{index}")))?;
+    }
+    Ok(())
+}
+
+fn open_files(dir: &Path) -> Result<()> {
+    let mut content = Vec::with_capacity(2 * CONTENT.len());
+    for _ in 0..OPENS {
+        for index in 0..HOT_FILES {
+            content.clear();
+            File::open(dir.join(format!("files/f{index}")))?.read_to_end(&mut content)?;
+        }
+    }
+    Ok(())
+}
+
+fn fill_directory(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir.join("many"))?;
+    for index in 0..ENTRIES {
+        File::create(dir.join(format!("many/entry-{index}")))?;
+    }
+    Ok(())
+}
+
+fn list(dir: &Path) -> Result<()> {
+    let found = fs::read_dir(dir.join("many"))?.count();
+    anyhow::ensure!(found == ENTRIES, "{found} entries instead of {ENTRIES}");
+    Ok(())
+}
+
+fn create_xattr(dir: &Path) -> Result<()> {
+    let path = dir.join("attributed");
+    File::create(&path)?;
+    Ok(setxattr(
+        &path,
+        XATTR,
+        b"a value of some length",
+        XattrFlags::empty(),
+    )?)
+}
+
+fn get_xattrs(dir: &Path) -> Result<()> {
+    let path = dir.join("attributed");
+    let mut value = [0_u8; 64];
+    for _ in 0..GETXATTRS {
+        getxattr(&path, XATTR, &mut value)?;
+    }
+    Ok(())
+}
+
+fn remove_files(contestant: &Contestant) -> Result<()> {
+    let files = contestant.dir.join("files");
+    if files.exists() {
+        fs::remove_dir_all(files)?;
+    }
+    Ok(())
+}
+
+fn recreate_files(contestant: &Contestant) -> Result<()> {
+    create_files(&contestant.dir)
+}
+
+fn warm_stat(contestant: &Contestant) -> Result<()> {
+    stat_files(&contestant.dir)
+}
+
+fn warm_open(contestant: &Contestant) -> Result<()> {
+    open_files(&contestant.dir)
+}
+
+fn warm_list(contestant: &Contestant) -> Result<()> {
+    list(&contestant.dir)
+}
+
+fn warm_xattr(contestant: &Contestant) -> Result<()> {
+    get_xattrs(&contestant.dir)
+}

@@ -1,0 +1,286 @@
+//! Open files and their contents.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{Access, Advice, AtFlags, FallocateFlags, OFlags, SeekFrom};
+
+use super::LocalStorage;
+use super::descriptors::reopen;
+use super::handles::OpenFile;
+use super::identity::Groups;
+use super::names::single;
+use super::sys::ProcPath;
+use crate::storage::types::*;
+
+/// The kernel opens for execve(2) (`__FMODE_EXEC`); open(2) cannot pass this bit.
+const FOR_EXECUTION: OFlags = OFlags::from_bits_retain(0x20);
+
+/// How often a creation meets a file that is gone when it is opened, before it gives up.
+const CREATE_ATTEMPTS: usize = 16;
+
+/// The flags with which the backing file is opened.
+///
+/// `O_APPEND` would make pwrite(2) ignore its offset and `O_DIRECT` would need aligned buffers:
+/// both are the kernel's affair, which sends offsets and reopens for passthrough.
+fn backing_flags(flags: OFlags, readable: bool) -> OFlags {
+    let kept = OFlags::RWMODE | OFlags::TRUNC | OFlags::NOATIME | OFlags::SYNC | OFlags::DSYNC;
+    let flags = flags & kept;
+    if readable && flags & OFlags::RWMODE == OFlags::WRONLY {
+        return (flags - OFlags::RWMODE) | OFlags::RDWR;
+    }
+    flags
+}
+
+fn is_writable(flags: OFlags) -> bool {
+    flags & OFlags::RWMODE != OFlags::RDONLY
+}
+
+pub(super) fn open(
+    storage: &LocalStorage,
+    caller: &Caller,
+    ino: Ino,
+    flags: OpenFlags,
+) -> Result<Fh> {
+    let node = storage.inodes.get(ino)?;
+    match node.kind {
+        FileKind::RegularFile => {}
+        FileKind::Directory => return Err(Errno::ISDIR),
+        FileKind::Symlink => return Err(Errno::LOOP),
+        // Opening a FIFO waits, opening a device acts: the kernel does both itself.
+        _ => return Err(Errno::NXIO),
+    }
+    let fd = storage.fd(&node)?;
+    let opened = match storage.identity.checks {
+        PermissionChecks::Storage => open_checked(storage, caller, &fd, flags)?,
+        PermissionChecks::Kernel => {
+            if flags.contains(OFlags::TRUNC) {
+                // Truncation drops set-id bits as the caller's would.
+                storage.identity.acting(caller, Groups::Any)?;
+            }
+            let flags = backing_flags(flags, storage.writeback_cache);
+            storage
+                .descriptors
+                .with_room(|| reopen(fd.as_fd(), flags))?
+        }
+    };
+    Ok(storage.files.insert(OpenFile {
+        fd: Arc::new(opened),
+        writable: is_writable(flags),
+    }))
+}
+
+fn open_checked(
+    storage: &LocalStorage,
+    caller: &Caller,
+    fd: &OwnedFd,
+    flags: OFlags,
+) -> Result<OwnedFd> {
+    let attempt = |flags| storage.descriptors.with_room(|| reopen(fd.as_fd(), flags));
+    let asked = backing_flags(flags, false);
+    if flags.contains(FOR_EXECUTION) && !is_writable(flags) {
+        {
+            let _checked = storage.identity.checked(caller)?;
+            let path = ProcPath::new(fd);
+            let mask = Access::EXEC_OK;
+            rustix::fs::accessat(rustix::fs::CWD, path.as_c_str(), mask, AtFlags::EACCESS)?;
+        }
+        // Executing does not take the right to read.
+        return attempt(asked);
+    }
+    let _checked = storage.identity.checked(caller)?;
+    let wanted = backing_flags(flags, storage.writeback_cache);
+    match attempt(wanted) {
+        // The caller may write and not read. Then the kernel's own reads fail, and only they.
+        Err(Errno::ACCESS) if wanted != asked => attempt(asked),
+        other => other,
+    }
+}
+
+pub(super) fn create(
+    storage: &LocalStorage,
+    caller: &Caller,
+    parent_ino: Ino,
+    name: &OsStr,
+    mode: CreateMode,
+    flags: OpenFlags,
+) -> Result<(Entry, Fh)> {
+    let name = single(name)?;
+    let parent = storage.inodes.get(parent_ino)?;
+    let dir = storage.fd(&parent)?;
+    let exclusive = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let backing = backing_flags(flags - OFlags::TRUNC, storage.writeback_cache) | exclusive;
+    for _ in 0..CREATE_ATTEMPTS {
+        // Always exclusively: whatever has the name already might be a FIFO, and must not be
+        // opened unseen.
+        let created = {
+            let (_checked, mode) = storage.identity.creating(caller, mode.mode, mode.umask)?;
+            storage
+                .descriptors
+                .with_room(|| rustix::fs::openat(&dir, name, backing, mode))
+        };
+        match created {
+            Ok(fd) => {
+                let entry = storage.entry_of_fd(fd.as_fd(), Some((parent.clone(), name)))?;
+                let file = OpenFile {
+                    fd: Arc::new(fd),
+                    writable: is_writable(flags),
+                };
+                return Ok((entry, storage.files.insert(file)));
+            }
+            Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => {}
+            Err(other) => return Err(other),
+        }
+        match open_existing(storage, caller, parent_ino, name, flags) {
+            Err(Errno::NOENT) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::STALE)
+}
+
+/// Somebody else made the name since the kernel looked.
+fn open_existing(
+    storage: &LocalStorage,
+    caller: &Caller,
+    parent: Ino,
+    name: &OsStr,
+    flags: OFlags,
+) -> Result<(Entry, Fh)> {
+    let entry = super::names::lookup(storage, caller, parent, name)?;
+    let opened = match entry.attr.kind {
+        FileKind::RegularFile => open(storage, caller, entry.attr.ino, flags),
+        // The kernel follows links and opens special files; with this error it looks again.
+        _ => Err(Errno::STALE),
+    };
+    match opened {
+        Ok(fh) => Ok((entry, fh)),
+        Err(error) => {
+            storage.forget_lookups(entry.attr.ino, 1);
+            Err(error)
+        }
+    }
+}
+
+pub(super) fn backing_file(storage: &LocalStorage, fh: Fh) -> Option<Arc<OwnedFd>> {
+    // The kernel keeps the credentials of the thread that registers the file, and uses them for
+    // every read and write through it.
+    storage.identity.daemon().ok()?;
+    Some(storage.files.get(fh)?.fd.clone())
+}
+
+pub(super) fn read(storage: &LocalStorage, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
+    let file = storage.files.require(fh)?;
+    let mut done = 0;
+    while done < buf.len() {
+        match rustix::io::pread(&file.fd, &mut buf[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(Errno::INTR) => {}
+            Err(_) if done > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+pub(super) fn write(
+    storage: &LocalStorage,
+    caller: &Caller,
+    fh: Fh,
+    offset: u64,
+    data: &[u8],
+    flags: WriteFlags,
+) -> Result<usize> {
+    let file = storage.files.require(fh)?;
+    if flags.from_page_cache {
+        storage.identity.daemon()?;
+    } else {
+        storage.identity.acting(caller, Groups::Any)?;
+    }
+    let mut done = 0;
+    while done < data.len() {
+        match rustix::io::pwrite(&file.fd, &data[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(Errno::INTR) => {}
+            Err(_) if done > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Closing a duplicate makes a backing file system with delayed errors (NFS, quotas of a network
+/// file system) tell them, as close(2) of the caller would.
+pub(super) fn flush(storage: &LocalStorage, fh: Fh) -> Result<()> {
+    let file = storage.files.require(fh)?;
+    let duplicate = || rustix::io::fcntl_dupfd_cloexec(&file.fd, 0);
+    let duplicate = storage.descriptors.with_room(duplicate)?;
+    super::sys::close(duplicate)
+}
+
+pub(super) fn fsync(storage: &LocalStorage, fh: Fh, datasync: bool) -> Result<()> {
+    let file = storage.files.require(fh)?;
+    if datasync {
+        rustix::fs::fdatasync(&file.fd)
+    } else {
+        rustix::fs::fsync(&file.fd)
+    }
+}
+
+pub(super) fn fallocate(
+    storage: &LocalStorage,
+    caller: &Caller,
+    fh: Fh,
+    mode: FallocateFlags,
+    offset: u64,
+    len: u64,
+) -> Result<()> {
+    let file = storage.files.require(fh)?;
+    storage.identity.acting(caller, Groups::Any)?;
+    rustix::fs::fallocate(&file.fd, mode, offset, len)
+}
+
+pub(super) fn lseek(storage: &LocalStorage, fh: Fh, offset: u64, to: SeekTo) -> Result<u64> {
+    let file = storage.files.require(fh)?;
+    if i64::try_from(offset).is_err() {
+        return Err(Errno::NXIO);
+    }
+    // Moves the offset of the descriptor, which nothing here uses.
+    let position = match to {
+        SeekTo::Data => SeekFrom::Data(offset),
+        SeekTo::Hole => SeekFrom::Hole(offset),
+    };
+    rustix::fs::seek(&file.fd, position)
+}
+
+pub(super) fn copy_file_range(
+    storage: &LocalStorage,
+    caller: &Caller,
+    (fh_in, mut offset_in): (Fh, u64),
+    (fh_out, mut offset_out): (Fh, u64),
+    len: u64,
+) -> Result<usize> {
+    let (from, to) = (
+        storage.files.require(fh_in)?,
+        storage.files.require(fh_out)?,
+    );
+    storage.identity.acting(caller, Groups::Any)?;
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    rustix::fs::copy_file_range(
+        &from.fd,
+        Some(&mut offset_in),
+        &to.fd,
+        Some(&mut offset_out),
+        len,
+    )
+}
+
+pub(super) fn prefetch(storage: &LocalStorage, fh: Fh, offset: u64, len: u64) -> Result<Prefetch> {
+    let file = storage.files.require(fh)?;
+    let len = std::num::NonZeroU64::new(len);
+    rustix::fs::fadvise(&file.fd, offset, len, Advice::WillNeed)?;
+    Ok(Prefetch::Started)
+}

@@ -1,0 +1,152 @@
+//! `cargo xtask conformance`
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use dynamicfs::config::Preset;
+use dynamicfs_lab::conformance::{Bench, Plan, run as run_plan};
+use dynamicfs_lab::paths::Paths;
+use dynamicfs_lab::progress::Progress;
+use dynamicfs_lab::suites::{Programs, Suite};
+use dynamicfs_lab::target::Permissions;
+use dynamicfs_lab::{exceptions, namespace, report, tools};
+use xshell::{Shell, cmd};
+
+/// Runs each suite on a fresh ext4 image and on the preset mounted over an identical one, in
+/// private namespaces, and prints what differs. Exit status: 0 when nothing differs beyond
+/// lab/exceptions.toml, 1 when something does or was not run, 2 when nothing could be run.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Args {
+    /// The preset to compare
+    #[arg(long, value_enum, default_value = "all")]
+    pub(crate) preset: PresetChoice,
+    /// The suite to run
+    #[arg(long, value_enum, default_value = "all")]
+    pub(crate) suite: SuiteChoice,
+    /// Who checks permissions: the kernel (default_permissions), the storage, or both in turn
+    /// [default: both for pjdfstest, otherwise kernel]
+    #[arg(long, value_enum)]
+    pub(crate) permissions: Option<PermissionsChoice>,
+    /// A program to test instead of dynamicfs; may be an imitation that does not mount FUSE
+    #[arg(long, value_name = "PROGRAM", hide = true)]
+    pub(crate) command: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PresetChoice {
+    All,
+    Safe,
+    Balanced,
+    HighPerformance,
+    Baseline,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SuiteChoice {
+    All,
+    Pjdfstest,
+    Fsx,
+    Suite,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PermissionsChoice {
+    Kernel,
+    Storage,
+    Both,
+}
+
+impl Args {
+    pub(crate) fn plan(&self) -> Plan {
+        let presets = match self.preset {
+            PresetChoice::All => Preset::ALL.to_vec(),
+            PresetChoice::Safe => vec![Preset::Safe],
+            PresetChoice::Balanced => vec![Preset::Balanced],
+            PresetChoice::HighPerformance => vec![Preset::HighPerformance],
+            PresetChoice::Baseline => vec![Preset::Baseline],
+        };
+        let suites = match self.suite {
+            SuiteChoice::All => Suite::ALL.to_vec(),
+            SuiteChoice::Pjdfstest => vec![Suite::Pjdfstest],
+            SuiteChoice::Fsx => vec![Suite::Fsx],
+            SuiteChoice::Suite => vec![Suite::Suite],
+        };
+        let permissions = self.permissions.map(|choice| match choice {
+            PermissionsChoice::Kernel => vec![Permissions::Kernel],
+            PermissionsChoice::Storage => vec![Permissions::Storage],
+            PermissionsChoice::Both => vec![Permissions::Kernel, Permissions::Storage],
+        });
+        Plan {
+            presets,
+            suites,
+            permissions,
+        }
+    }
+
+    /// Installs and builds what the plan needs. Outside the namespaces: these must outlive them.
+    pub(crate) fn prepare(&self, paths: &Paths) -> Result<()> {
+        let plan = self.plan();
+        tools::ensure_packages(tools::LAB_PACKAGES)?;
+        if plan.suites.contains(&Suite::Pjdfstest) {
+            tools::ensure_tool(paths, tools::PJDFSTEST)?;
+        }
+        if plan.suites.contains(&Suite::Fsx) {
+            tools::ensure_tool(paths, tools::FSX)?;
+        }
+        let shell = Shell::new()?;
+        shell.change_dir(&paths.root);
+        let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let target = &paths.target;
+        if self.command.is_none() {
+            eprintln!("building dynamicfs");
+            cmd!(
+                shell,
+                "{cargo} build --release --quiet --package dynamicfs --target-dir {target}"
+            )
+            .quiet()
+            .run()?;
+        }
+        if plan.suites.contains(&Suite::Suite) {
+            eprintln!("building dynamicfs-suite");
+            cmd!(
+                shell,
+                "{cargo} build --release --quiet --package dynamicfs-lab --bin dynamicfs-suite --target-dir {target}"
+            )
+            .quiet()
+            .run()?;
+        }
+        Ok(())
+    }
+
+    /// The file systems and the command under test.
+    pub(crate) fn bench(&self, paths: &Paths) -> Result<Bench> {
+        let built = paths.release("dynamicfs");
+        let program = self.command.as_ref().unwrap_or(&built);
+        let program = program
+            .canonicalize()
+            .with_context(|| format!("no command to test at {}", program.display()))?;
+        Bench::new(paths, &program, self.command.is_some())
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    let paths = Paths::discover();
+    let exceptions = exceptions::load(&paths.exceptions())?;
+    if !namespace::is_isolated() {
+        args.prepare(&paths)?;
+    }
+    namespace::isolate()?;
+    let plan = args.plan();
+    if plan.runs().is_empty() {
+        bail!("nothing to run");
+    }
+    let bench = args.bench(&paths)?;
+    let progress = Progress::new(plan.suites.len() + plan.runs().len());
+    let result = run_plan(&plan, &bench, &Programs::of(&paths), &exceptions, &progress);
+    progress.finish();
+    println!("{}", report::table(&result.comparisons));
+    print!("{}", report::details(&result));
+    Ok(result.is_clean())
+}

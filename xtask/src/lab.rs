@@ -1,0 +1,190 @@
+//! `cargo xtask lab`
+
+use std::env;
+use std::fs;
+use std::io::{IsTerminal, stdout};
+use std::process::Command;
+
+use anyhow::Result;
+use clap::Subcommand;
+use dynamicfs::config::Preset;
+use dynamicfs_lab::conformance::{Bench, run as run_plan};
+use dynamicfs_lab::paths::Paths;
+use dynamicfs_lab::progress::Progress;
+use dynamicfs_lab::report::Report;
+use dynamicfs_lab::suites::Programs;
+use dynamicfs_lab::target::Permissions;
+use dynamicfs_lab::workload::{self, Contestant};
+use dynamicfs_lab::{exceptions, namespace, report};
+
+use crate::conformance::{Args as Conformance, PresetChoice, SuiteChoice};
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Run suites and workloads, and write target/lab/report.md and report.json
+    Run(Run),
+    /// Show how the last run differs from the accepted one in tests/snapshots
+    Review(Review),
+}
+
+/// Runs every suite on ext4 and on each preset, measures workloads against ext4 and `baseline`, and
+/// compares the part without times with tests/snapshots/lab__host.snap. Exit status: 0 when
+/// all is as accepted, 1 when something differs or was not run, 2 when nothing could be run.
+#[derive(clap::Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    conformance: Conformance,
+    /// Without workloads, and pjdfstest with the kernel's permissions only
+    #[arg(long)]
+    quick: bool,
+}
+
+/// The difference between the last run and the accepted one.
+#[derive(clap::Args)]
+pub(crate) struct Review {
+    /// Make the last run the accepted one
+    #[arg(long)]
+    accept: bool,
+}
+
+/// Repetitions of a workload.
+const REPETITIONS: usize = 5;
+
+pub(crate) fn run(verb: &Verb) -> Result<bool> {
+    match verb {
+        Verb::Run(args) => lab_run(args),
+        Verb::Review(args) => review(args),
+    }
+}
+
+fn lab_run(args: &Run) -> Result<bool> {
+    let paths = Paths::discover();
+    let exceptions = exceptions::load(&paths.exceptions())?;
+    if !namespace::is_isolated() {
+        args.conformance.prepare(&paths)?;
+    }
+    namespace::isolate()?;
+    let mut plan = args.conformance.plan();
+    if args.quick && plan.permissions.is_none() {
+        plan.permissions = Some(vec![Permissions::Kernel]);
+    }
+    let bench = args.conformance.bench(&paths)?;
+    let workloads = if args.quick { 0 } else { workload::all().len() };
+    let progress = Progress::new(plan.suites.len() + plan.runs().len() + workloads);
+    let mut report = Report {
+        kernel: rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned(),
+        conformance: run_plan(&plan, &bench, &Programs::of(&paths), &exceptions, &progress),
+        workloads: Vec::new(),
+    };
+    if !args.quick {
+        match measure(&bench, &plan.presets, &progress) {
+            Ok(measurements) => report.workloads = measurements,
+            Err(error) => report
+                .conformance
+                .errors
+                .push(format!("workloads: {error:#}")),
+        }
+    }
+    progress.finish();
+    report.write(&paths.lab())?;
+    summary(&report, &paths);
+    let clean = report.conformance.is_clean();
+    if is_everything(args) {
+        report::review(&paths)?;
+    } else {
+        println!("not compared with the accepted report: this was not a full run");
+    }
+    Ok(clean)
+}
+
+/// Only a full run can be compared with the accepted report.
+fn is_everything(args: &Run) -> bool {
+    let conformance = &args.conformance;
+    !args.quick
+        && conformance.preset == PresetChoice::All
+        && conformance.suite == SuiteChoice::All
+        && conformance.permissions.is_none()
+        && conformance.command.is_none()
+}
+
+fn measure(
+    bench: &Bench,
+    presets: &[Preset],
+    progress: &Progress,
+) -> Result<Vec<workload::Measurement>> {
+    let ext4 = bench.ext4.path().join("workload");
+    fs::create_dir_all(&ext4)?;
+    let mut contestants = vec![Contestant {
+        name: "ext4".to_owned(),
+        dir: ext4.clone(),
+        backing: ext4,
+        mount: None,
+    }];
+    let baseline = (!presets.contains(&Preset::Baseline)).then_some(Preset::Baseline);
+    for preset in presets.iter().copied().chain(baseline) {
+        let backing = bench.source(preset)?;
+        let mountpoint = bench.mountpoint(preset);
+        let mount = bench
+            .command()
+            .mount(&backing, &mountpoint, preset, Permissions::Kernel)?;
+        contestants.push(Contestant {
+            name: preset.name().to_owned(),
+            dir: mountpoint,
+            backing,
+            mount: Some(mount),
+        });
+    }
+    let measurements = workload::measure(&contestants, REPETITIONS, progress)?;
+    for contestant in contestants {
+        if let Some(mount) = contestant.mount {
+            mount.unmount()?;
+        }
+    }
+    Ok(measurements)
+}
+
+fn summary(report: &Report, paths: &Paths) {
+    println!("{}", report::table(&report.conformance.comparisons));
+    print!("{}", report::details(&report.conformance));
+    if !report.workloads.is_empty() {
+        println!("{}", report::workload_table(&report.workloads));
+    }
+    let verdict = if report.conformance.is_clean() {
+        paint("32", "no difference from ext4 beyond the accepted ones")
+    } else {
+        paint(
+            "31",
+            "differences from ext4, or parts that were not run: see above",
+        )
+    };
+    println!(
+        "{verdict}\nreport: {}",
+        paths.lab().join("report.md").display()
+    );
+}
+
+fn paint(colour: &str, text: &str) -> String {
+    if stdout().is_terminal() && env::var_os("NO_COLOR").is_none() {
+        format!("\x1b[1;{colour}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+fn review(args: &Review) -> Result<bool> {
+    if args.accept {
+        // insta takes this from the environment, when it is first used.
+        let status = Command::new(env::current_exe()?)
+            .args(["lab", "review"])
+            .env("INSTA_UPDATE", "always")
+            .env("INSTA_FORCE_PASS", "1")
+            .status()?;
+        return Ok(status.success());
+    }
+    report::review(&Paths::discover())?;
+    println!("the last run is the accepted one");
+    Ok(true)
+}
