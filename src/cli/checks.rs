@@ -64,12 +64,12 @@ pub(super) fn mountpoint(path: &Path, warnings: &mut Vec<String>) -> Result<Path
             "mountpoint {shown}: not a directory; give an empty directory"
         )));
     }
-    match std::fs::read_dir(&found).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => warnings.push(format!(
+    // That it cannot be listed says nothing about mounting.
+    let is_empty = std::fs::read_dir(&found).map_or(true, |mut entries| entries.next().is_none());
+    if !is_empty {
+        warnings.push(format!(
             "mountpoint {shown}: not empty; what is in it is hidden while it is mounted"
-        )),
-        // That it cannot be listed says nothing about mounting.
-        Ok(false) | Err(_) => {}
+        ));
     }
     Ok(found)
 }

@@ -38,7 +38,7 @@ fn neither_privilege_nor_helper() {
     if !root() {
         return;
     }
-    let world = World::new().as_user(NOBODY).with("PATH", "/none");
+    let world = World::new().running_as(NOBODY).with("PATH", "/none");
     world.run(&["mount", "@src", "@mnt"]).refused(
         4,
         &[
@@ -67,7 +67,7 @@ fn a_user_may_not_ask_for_others() {
     {
         return;
     }
-    let world = World::new().as_user(NOBODY);
+    let world = World::new().running_as(NOBODY);
     for way in [&["--allow-other"][..], &["-o", "allow_other"]] {
         let all = [&["mount"], way, &["@src", "@mnt"]].concat();
         world.run(&all).refused(

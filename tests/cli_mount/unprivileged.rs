@@ -10,7 +10,7 @@ use crate::{Daemon, mounted, status, unmounted, wait_until, world};
 fn nobody() -> Option<World> {
     let world = world()?;
     let helper = Path::new("/usr/bin/fusermount3").exists();
-    available(helper, "fusermount3").then(|| world.as_user(NOBODY))
+    available(helper, "fusermount3").then(|| world.running_as(NOBODY))
 }
 
 #[test]

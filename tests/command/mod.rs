@@ -83,7 +83,7 @@ impl World {
 
     /// The command runs as this user, who then owns everything here.
     #[allow(dead_code, reason = "not every test binary needs it")]
-    pub(crate) fn as_user(mut self, uid: u32) -> World {
+    pub(crate) fn running_as(mut self, uid: u32) -> World {
         self.uid = Some(uid);
         for path in [self.path(""), self.path("src"), self.path("mnt")] {
             std::os::unix::fs::chown(path, Some(uid), Some(uid)).expect("root may");
