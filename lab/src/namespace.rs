@@ -19,7 +19,7 @@ use rustix::process::{Pid, WaitOptions, wait};
 /// because pjdfstest depends on the length of the path it works in.
 pub const WORKPLACE: &str = "/run/dynamicfs-lab";
 
-const STAGE: &str = "DYNAMICFS_LAB_STAGE";
+const STAGE: &str = "LAB_NAMESPACE_STAGE";
 
 /// True in the process that [`isolate`] returns in.
 pub fn is_isolated() -> bool {

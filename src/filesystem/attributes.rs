@@ -17,13 +17,16 @@ impl DynamicFS {
     /// Changes attributes.
     pub fn setattr(&self, caller: &Caller, ino: Ino, changes: &SetAttr) -> Result<AttrAnswer> {
         if let Some(size) = changes.size {
-            self.data_path.truncated(ino, size);
+            self.data_path.discard(ino, size);
         }
         // What was written before must not land after, with a time of modification later than
         // the one that is set.
         self.data_path.write_back(ino);
-        let attr = self.storage.setattr(caller, ino, changes)?;
-        Ok(self.attr_answer(attr))
+        let outcome = self.storage.setattr(caller, ino, changes);
+        if let Some(size) = changes.size {
+            self.data_path.changed_from(ino, size);
+        }
+        Ok(self.attr_answer(outcome?))
     }
 
     /// May the caller do this? Asked by kernels that do not check themselves.

@@ -134,12 +134,17 @@ impl DataPath {
         }
     }
 
-    /// The file is about to be cut at `size`: nothing beyond is wanted any more.
-    pub(super) fn truncated(&self, ino: Ino, size: u64) {
+    /// The contents from `offset` on are no longer what was fetched. Called *after* the storage has
+    /// changed them, so that no fetch in between keeps what was there before.
+    pub(super) fn changed_from(&self, ino: Ino, offset: u64) {
+        self.changed(ino, offset, u64::MAX - offset);
+    }
+
+    /// The file is about to be cut at `size`: unwritten data beyond it are not wanted any more.
+    pub(super) fn discard(&self, ino: Ino, size: u64) {
         if let Some(buffer) = &self.write_buffer {
             buffer.discard(ino, size);
         }
-        self.changed(ino, size, u64::MAX - size);
     }
 
     /// Writes out what is held of a file, and tells an error that has not been told.
@@ -176,7 +181,7 @@ impl DataPath {
 
     /// The kernel forgot the inode: its number may become another file's.
     pub(super) fn forget(&self, ino: Ino) {
-        self.changed(ino, 0, u64::MAX);
+        self.changed_from(ino, 0);
     }
 
     pub(super) fn readahead_statistics(&self) -> Option<ReadAheadStatistics> {

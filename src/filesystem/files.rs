@@ -12,11 +12,15 @@ use crate::storage::{Caller, CreateMode, Errno, Fh, Ino, OpenFlags, Result, Seek
 impl DynamicFS {
     /// Opens a file.
     pub fn open(&self, caller: &Caller, ino: Ino, flags: OpenFlags) -> Result<Opened> {
-        if flags.contains(OFlags::TRUNC) {
-            self.data_path.truncated(ino, 0);
+        let truncates = flags.contains(OFlags::TRUNC);
+        if truncates {
+            self.data_path.discard(ino, 0);
         }
-        let fh = self.storage.open(caller, ino, flags)?;
-        Ok(self.admit(ino, fh, flags))
+        let opened = self.storage.open(caller, ino, flags);
+        if truncates {
+            self.data_path.changed_from(ino, 0);
+        }
+        Ok(self.admit(ino, opened?, flags))
     }
 
     /// Creates and opens a file.
@@ -113,9 +117,10 @@ impl DynamicFS {
         len: u64,
     ) -> Result<()> {
         self.data_path.write_back(ino);
-        self.storage.fallocate(caller, ino, fh, mode, offset, len)?;
-        self.data_path.changed(ino, offset, len);
-        Ok(())
+        let outcome = self.storage.fallocate(caller, ino, fh, mode, offset, len);
+        // Some modes move what follows, and after an error part may have been done.
+        self.data_path.changed_from(ino, offset);
+        outcome
     }
 
     /// Finds data or a hole.
@@ -144,9 +149,9 @@ impl DynamicFS {
         self.data_path.write_back(ino_out);
         let copied = self.storage.copy_file_range(
             caller, ino_in, fh_in, offset_in, ino_out, fh_out, offset_out, len,
-        )?;
-        self.data_path.changed(ino_out, offset_out, copied as u64);
-        Ok(copied)
+        );
+        self.data_path.changed(ino_out, offset_out, len);
+        copied
     }
 }
 

@@ -52,8 +52,8 @@ pub enum BdiError {
     },
     /// The setting could not be written: usually for want of privilege.
     #[error(
-        "the readahead window stays at {current_kb} KiB: {source}; root, with /sys writable, can raise it \
-         while the filesystem is mounted: echo {wanted_kb} > {file}",
+        "the readahead window stays at {current_kb} KiB: {source}; root, with /sys writable, can \
+         raise it while the filesystem is mounted: echo {wanted_kb} > {file}",
         file = file.display()
     )]
     Unwritable {

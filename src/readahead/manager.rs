@@ -36,8 +36,8 @@ pub struct ReadAheadHint {
 /// run no byte is hinted twice. Reads larger than `readahead_size` cause no hints: the next read
 /// would not fit.
 ///
-/// One run is followed per inode, whoever reads. Up to 4,096 inodes are followed (in 16 shards); of more,
-/// those read least recently start anew.
+/// One run is followed per inode, whoever reads. Up to 4,096 inodes are followed (in 16 shards); of
+/// more, those read least recently start anew.
 ///
 /// ```
 /// use dynamicfs::{OptimizedFUSEConfig, ReadAheadManager};

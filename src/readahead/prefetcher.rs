@@ -40,8 +40,9 @@ pub struct PrefetchFigures {
 /// storages without a kernel-backed file (the others read ahead into the page cache).
 ///
 /// Data are fetched in aligned blocks of a quarter of `readahead_size`, 64 KiB to 1 MiB, so both
-/// threads have part of each window. Held are at most 8 × `readahead_size`, and at least 4 MiB, blocks
-/// being fetched included. Of more, blocks that were read to their end go first, then the oldest.
+/// threads have part of each window. At most 8 × `readahead_size` are held, or 4 MiB if that is
+/// more, blocks being fetched included. To make room, blocks that were read to their end go first,
+/// then the oldest.
 ///
 /// # Coherence
 ///

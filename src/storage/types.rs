@@ -353,6 +353,19 @@ pub enum Prefetch {
     Unsupported,
 }
 
+/// Who checks permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PermissionChecks {
+    /// The kernel, before it asks (mount option `default_permissions`): operations run with the
+    /// daemon's rights, and what is created or written counts as the caller's. The default.
+    #[default]
+    Kernel,
+    /// The storage, as the caller of each operation. The local storage lets the backing file
+    /// system check, at the price of a read of `/proc/PID/status` for the supplementary groups;
+    /// the memory storage checks mode bits against user and primary group.
+    Storage,
+}
+
 /// What a storage is, so that the filesystem above can choose its fast paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StorageCapabilities {
@@ -383,17 +396,6 @@ pub struct FsXAttr {
     pub projid: u32,
     /// Hint for the size of copied extents in bytes.
     pub cowextsize: u32,
-}
-
-/// Who checks permissions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PermissionChecks {
-    /// The kernel, before it asks (mount option `default_permissions`): operations run with the
-    /// storage's own rights, and what is created or written counts as the caller's. The default.
-    #[default]
-    Kernel,
-    /// The storage: every operation that names a caller is checked as that caller's.
-    Storage,
 }
 
 /// Access mode and flags of open(2), as the kernel sends them.
