@@ -78,7 +78,8 @@ impl Dynamicfs {
     ) -> Result<Mount> {
         fs::create_dir_all(mountpoint)?;
         let options = format!(
-            "allow_other=true,default_permissions={}",
+            // As mount(8) mounts ext4: set-user-id bits and devices count.
+            "suid,dev,allow_other=true,default_permissions={}",
             permissions == Permissions::Kernel
         );
         self.call(|command| {

@@ -127,8 +127,9 @@ impl RuntimeDir {
         let uid = rustix::process::geteuid();
         let path = match (variable(RUNTIME_DIR_VARIABLE), variable("XDG_RUNTIME_DIR")) {
             (Some(path), _) => PathBuf::from(path),
+            // Root's mounts are the system's, whether fstab or a session's shell made them.
+            (None, _) if uid.is_root() => PathBuf::from("/run/dynamicfs"),
             (None, Some(path)) => Path::new(&path).join("dynamicfs"),
-            (None, None) if uid.is_root() => PathBuf::from("/run/dynamicfs"),
             (None, None) => PathBuf::from(format!("/tmp/dynamicfs-{uid}")),
         };
         // The daemon changes its working directory.
