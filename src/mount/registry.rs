@@ -120,8 +120,8 @@ pub struct RuntimeDir {
 }
 
 impl RuntimeDir {
-    /// The directory of this user: `$DYNAMICFS_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/dynamicfs`,
-    /// else `/run/dynamicfs` for root and `/tmp/dynamicfs-UID` for others.
+    /// The directory of this user: `$DYNAMICFS_RUNTIME_DIR`; else `/run/dynamicfs` for root, and for
+    /// others `$XDG_RUNTIME_DIR/dynamicfs`, or `/tmp/dynamicfs-UID` without one.
     pub fn of_this_user() -> RuntimeDir {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let uid = rustix::process::geteuid();
