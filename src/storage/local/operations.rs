@@ -16,6 +16,10 @@ impl FilesystemInterface for LocalStorage {
         self.capabilities
     }
 
+    fn inode_count(&self) -> u64 {
+        self.inodes.len() as u64
+    }
+
     fn destroy(&self) {
         self.files.clear();
         self.directories.clear();
