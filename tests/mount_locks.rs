@@ -118,7 +118,7 @@ fn locker_on(mount: &TestMount) -> Helper {
 /// thread is in the kernel and no answer has come.
 fn start_waiting(helper: &mut Helper, order: &str) {
     helper.tell(order);
-    let call = format!("/proc/{}/syscall", helper.pid());
+    let call = format!("/proc/{}/syscall", helper.role_thread());
     let fcntl = format!("{} ", libc::SYS_fcntl);
     wait_for("the helper waits in fcntl", DEADLINE, || {
         fs::read_to_string(&call).is_ok_and(|call| call.starts_with(&fcntl))
@@ -206,7 +206,7 @@ fn a_signal_with_a_handler_interrupts_the_wait() {
         assert_eq!(holder.ask("set write 0 0"), "ok");
         assert_eq!(waiter.ask("catch"), "ok");
         start_waiting(&mut waiter, "wait write 0 0");
-        waiter.signal(Signal::ALARM);
+        sys::signal_thread(waiter.pid(), waiter.role_thread(), libc::SIGALRM).unwrap();
         let answer = waiter.hear_within(Duration::from_secs(2));
         assert_eq!(answer, Some(errno(libc::EINTR)));
         // Interrupted means not taken.

@@ -70,14 +70,8 @@ impl Helper {
     /// As another user and group of that number, without supplementary groups.
     pub fn start_as(user: Option<u32>, role: &str, arguments: &[&str]) -> Helper {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        // With one test thread the role runs in the main thread: signals to the process reach it.
         command
-            .args([
-                "--exact",
-                "helper_process",
-                "--nocapture",
-                "--test-threads=1",
-            ])
+            .args(["--exact", "helper_process", "--nocapture"])
             .env(ROLE, role)
             .env(ARGUMENTS, arguments.join(SEPARATOR))
             .stdin(Stdio::piped())
@@ -127,6 +121,19 @@ impl Helper {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The thread that plays the role: the harness names it after the test.
+    pub fn role_thread(&self) -> u32 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it lives");
+        tasks
+            .flatten()
+            .find(|task| {
+                std::fs::read_to_string(task.path().join("comm"))
+                    .is_ok_and(|name| name.trim() == "helper_process")
+            })
+            .and_then(|task| task.file_name().to_str()?.parse().ok())
+            .expect("a thread of that name")
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -104,6 +104,13 @@ pub fn catch_alarms() {
     }
 }
 
+/// Sends a signal to one thread, tgkill(2).
+pub fn signal_thread(pid: u32, tid: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: the arguments are plain numbers.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) };
+    check(result as libc::c_int)
+}
+
 fn check(result: libc::c_int) -> io::Result<()> {
     match result {
         -1 => Err(io::Error::last_os_error()),
