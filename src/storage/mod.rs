@@ -3,6 +3,7 @@
 mod interface;
 mod local;
 pub mod memory;
+mod shared;
 mod types;
 
 pub use interface::FilesystemInterface;

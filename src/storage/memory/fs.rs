@@ -107,6 +107,12 @@ impl Fs {
         self.tree.read().nodes.len() as u64
     }
 
+    /// Nodes with a lookup count. Looks at each node: for statistics, not for requests.
+    pub(super) fn referenced_nodes(&self) -> u64 {
+        let referenced = |node: &&Arc<Node>| node.lookups.load(Ordering::Relaxed) > 0;
+        self.tree.read().nodes.values().filter(referenced).count() as u64
+    }
+
     /// Asks for `mask` on `node`, where this storage is the one to check.
     pub(super) fn check(&self, node: &Node, caller: &Caller, mask: Access) -> Result<()> {
         match self.checks {

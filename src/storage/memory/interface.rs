@@ -19,6 +19,10 @@ impl FilesystemInterface for MemoryStorage {
         }
     }
 
+    fn inode_count(&self) -> u64 {
+        self.fs.referenced_nodes()
+    }
+
     fn lookup(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<Entry> {
         self.fs.lookup(caller, parent, name)
     }

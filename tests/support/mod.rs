@@ -1,0 +1,263 @@
+//! What the tests on real mounts share: mounting with cleanup, waiting with a deadline, figures.
+
+// Each test binary uses its own part of this module, which is private to all of them.
+#![allow(dead_code, unreachable_pub)]
+
+pub mod helper;
+pub mod sys;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use dynamicfs::mount::{MountHandle, UnmountMode};
+use dynamicfs::storage::{FilesystemInterface, LocalStorage, PermissionChecks};
+use dynamicfs::{DynamicFS, IoMode, OptimizedFUSEConfig};
+use rustix::mount::UnmountFlags;
+use tempfile::TempDir;
+
+/// Long enough for a loaded machine, short enough to notice what hangs.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Whether mounts are possible. Says so where not; in continuous integration that is a failure.
+pub fn can_mount(case: &str) -> bool {
+    let missing = if !rustix::process::geteuid().is_root() {
+        "root"
+    } else if !Path::new("/dev/fuse").exists() {
+        "/dev/fuse"
+    } else {
+        return true;
+    };
+    assert_ne!(
+        std::env::var("CI").as_deref(),
+        Ok("true"),
+        "{case} needs {missing}"
+    );
+    eprintln!("SKIPPED {case}: needs {missing}");
+    false
+}
+
+/// Waits until `condition` holds; fails after `limit`.
+pub fn wait_for(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Runs `action` in a thread and fails when it has no result after `limit`: what hangs fails the
+/// test instead of stopping it.
+pub fn within<T: Send + 'static>(
+    what: &str,
+    limit: Duration,
+    action: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let (done, result) = mpsc::channel();
+    std::thread::spawn(move || {
+        // The receiver is gone only when the test has failed already.
+        let _ = done.send(action());
+    });
+    result
+        .recv_timeout(limit)
+        .unwrap_or_else(|error| panic!("{what}: {error} (limit {limit:?})"))
+}
+
+/// The three optimised presets and the yardstick, by name.
+pub fn presets() -> Vec<(String, OptimizedFUSEConfig)> {
+    dynamicfs::Preset::ALL
+        .iter()
+        .map(|preset| (format!("{preset:?}"), preset.config()))
+        .collect()
+}
+
+/// `balanced` with another way of file data.
+pub fn with_io_mode(io_mode: IoMode) -> OptimizedFUSEConfig {
+    let mut config = OptimizedFUSEConfig::balanced();
+    config.io_mode = io_mode;
+    config
+}
+
+/// A local storage with the settings that go with `config`.
+pub fn local_storage(root: &Path, config: &OptimizedFUSEConfig) -> LocalStorage {
+    let checks = match config.default_permissions {
+        true => PermissionChecks::Kernel,
+        false => PermissionChecks::Storage,
+    };
+    LocalStorage::builder(root)
+        .permission_checks(checks)
+        .writeback_cache(config.io_mode == IoMode::WritebackCache)
+        .build()
+        .expect("the backing directory opens")
+}
+
+/// A mount served by this process, in a directory of its own; all gone when dropped.
+pub struct TestMount {
+    handle: Option<MountHandle>,
+    mountpoint: PathBuf,
+    backing: PathBuf,
+    dir: TempDir,
+}
+
+impl TestMount {
+    /// A local directory.
+    pub fn local(config: OptimizedFUSEConfig) -> TestMount {
+        TestMount::prepared(config, |_| {})
+    }
+
+    /// A local directory that `prepare` fills before the mount.
+    pub fn prepared(config: OptimizedFUSEConfig, prepare: impl FnOnce(&Path)) -> TestMount {
+        let dir = test_dir();
+        let backing = dir.path().join("backing");
+        fs::create_dir(&backing).unwrap();
+        prepare(&backing);
+        let storage = Box::new(local_storage(&backing, &config));
+        TestMount::in_dir(dir, storage, config)
+    }
+
+    /// Any storage.
+    pub fn of(storage: Box<dyn FilesystemInterface>, config: OptimizedFUSEConfig) -> TestMount {
+        TestMount::in_dir(test_dir(), storage, config)
+    }
+
+    fn in_dir(
+        dir: TempDir,
+        storage: Box<dyn FilesystemInterface>,
+        config: OptimizedFUSEConfig,
+    ) -> TestMount {
+        let mountpoint = dir.path().join("mnt");
+        fs::create_dir(&mountpoint).unwrap();
+        let options = config.to_mount_options();
+        let fs = DynamicFS::new_with_config(storage, config);
+        let handle = dynamicfs::mount::spawn(fs, &mountpoint, &options).expect("mounts");
+        TestMount {
+            backing: dir.path().join("backing"),
+            handle: Some(handle),
+            mountpoint,
+            dir,
+        }
+    }
+
+    pub fn handle(&self) -> &MountHandle {
+        self.handle.as_ref().expect("still mounted")
+    }
+
+    /// The root of the mount.
+    pub fn root(&self) -> &Path {
+        &self.mountpoint
+    }
+
+    /// A name in the mount.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.mountpoint.join(name)
+    }
+
+    /// The same name in the backing directory.
+    pub fn backing(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.backing.join(name)
+    }
+
+    /// Requests of a kind answered since the mount.
+    pub fn ops(&self, name: &str) -> u64 {
+        ops(&self.handle().statistics(), name)
+    }
+
+    /// Unmounts in the ordinary way and waits for the end of the daemon. What is in the backing
+    /// directory stays until the result is dropped.
+    pub fn unmount(mut self) -> TempDir {
+        let handle = self.handle.take().expect("still mounted");
+        let mountpoint = self.mountpoint.clone();
+        // A mount that answers a request just now, a FORGET say, is not busy; one with a file
+        // whose release is under way may be.
+        wait_for("the mount is idle", DEADLINE, || {
+            handle.unmounter().unmount(UnmountMode::Normal).is_ok()
+        });
+        within("the daemon ends", DEADLINE, move || handle.wait()).expect("ends well");
+        assert!(!is_mountpoint(&mountpoint), "still mounted");
+        std::mem::replace(&mut self.dir, TempDir::new().unwrap())
+    }
+}
+
+impl Drop for TestMount {
+    fn drop(&mut self) {
+        let Some(handle) = self.handle.take() else {
+            return;
+        };
+        if std::thread::panicking() {
+            // Ends the connection, so that nobody who still waits for an answer keeps the test
+            // from ending (umount2(2), `MNT_FORCE`).
+            let flags = UnmountFlags::FORCE | UnmountFlags::DETACH;
+            let _ = rustix::mount::unmount(&self.mountpoint, flags);
+        }
+        drop(handle);
+    }
+}
+
+/// A directory that other users may enter.
+pub fn test_dir() -> TempDir {
+    let dir = tempfile::Builder::new()
+        .prefix("dynamicfs-mount-")
+        .tempdir()
+        .unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    dir
+}
+
+/// Any mount below a test's directory, taken away when dropped.
+pub struct Mounted(pub PathBuf);
+
+impl Mounted {
+    /// An empty tmpfs of `megabytes` at the new directory `path`.
+    pub fn tmpfs(path: PathBuf, megabytes: u32) -> Mounted {
+        fs::create_dir(&path).unwrap();
+        let data = std::ffi::CString::new(format!("size={megabytes}m")).unwrap();
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("tmpfs", &path, "tmpfs", flags, data.as_c_str()).unwrap();
+        Mounted(path)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+/// Whether something is mounted at `path`.
+pub fn is_mountpoint(path: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let path = path.to_str().unwrap();
+    mounts
+        .lines()
+        .any(|line| line.split(' ').nth(1) == Some(path))
+}
+
+/// Answers to requests of a kind.
+pub fn ops(snapshot: &dynamicfs::stats::Snapshot, name: &str) -> u64 {
+    snapshot
+        .ops
+        .iter()
+        .find(|op| op.name == name)
+        .map_or(0, |op| op.count)
+}
+
+/// Reproducible numbers: a linear congruential generator (Knuth's MMIX constants), high bits only.
+pub struct Lcg(pub u64);
+
+impl Lcg {
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    /// Bytes that compress to nothing and repeat nowhere near.
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.below(256) as u8).collect()
+    }
+}

@@ -1,0 +1,119 @@
+//! The system calls that have no safe wrapper: mmap(2), fcntl(2) locks, signal handlers.
+
+use std::fs::File;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::AsRawFd;
+
+/// A shared mapping of a file, readable and writable.
+pub struct Mapping {
+    address: *mut libc::c_void,
+    len: usize,
+}
+
+impl Mapping {
+    /// Maps the first `len` bytes of `file`, which must be that long while it is mapped.
+    pub fn shared(file: &File, len: usize) -> io::Result<Mapping> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use.
+        let address = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                protection,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Mapping { address, len })
+    }
+
+    /// msync(2) with `MS_SYNC`.
+    pub fn sync(&self) -> io::Result<()> {
+        // SAFETY: the range is the mapping that `self` owns.
+        check(unsafe { libc::msync(self.address, self.len, libc::MS_SYNC) })
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        // SAFETY: mapped until `self` is dropped; the tests change the file only between accesses.
+        unsafe { std::slice::from_raw_parts(self.address.cast(), self.len) }
+    }
+}
+
+impl DerefMut for Mapping {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `&mut self` makes this the only slice of this mapping.
+        unsafe { std::slice::from_raw_parts_mut(self.address.cast(), self.len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range is the mapping that `self` owns, and no slice of it is left.
+        unsafe { libc::munmap(self.address, self.len) };
+    }
+}
+
+/// A byte range lock, as fcntl(2) takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lock {
+    /// `F_RDLCK`, `F_WRLCK` or `F_UNLCK`.
+    pub kind: i32,
+    pub start: i64,
+    pub len: i64,
+    /// Who holds it, in answers.
+    pub pid: i32,
+}
+
+/// `F_SETLK`, `F_SETLKW`, `F_GETLK` and their `F_OFD_` relatives. Returns the lock as the kernel
+/// left it.
+pub fn lock(file: &File, command: i32, lock: Lock) -> io::Result<Lock> {
+    let mut raw = libc::flock {
+        l_type: lock.kind as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: lock.start,
+        l_len: lock.len,
+        l_pid: 0,
+    };
+    // SAFETY: these commands read and write one `struct flock`, which lives across the call.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), command, &mut raw) })?;
+    Ok(Lock {
+        kind: i32::from(raw.l_type),
+        start: raw.l_start,
+        len: raw.l_len,
+        pid: raw.l_pid,
+    })
+}
+
+/// Lets SIGALRM interrupt system calls (no `SA_RESTART`) and do nothing else.
+pub fn catch_alarms() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: an all-zero `sigaction` is a valid one, and a handler that does nothing is
+    // async-signal-safe.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut());
+    }
+}
+
+/// Sends a signal to one thread, tgkill(2).
+pub fn signal_thread(pid: u32, tid: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: the arguments are plain numbers.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) };
+    check(result as libc::c_int)
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    match result {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
