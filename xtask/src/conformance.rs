@@ -29,6 +29,10 @@ pub(crate) struct Args {
     /// [default: both for pjdfstest, otherwise kernel]
     #[arg(long, value_enum)]
     pub(crate) permissions: Option<PermissionsChoice>,
+    /// Less to wait for: pjdfstest with the kernel's permissions only, a smaller large file, and in
+    /// `lab run` no workloads
+    #[arg(long)]
+    pub(crate) quick: bool,
     /// A program to test instead of dynamicfs; may be an imitation that does not mount FUSE
     #[arg(long, value_name = "PROGRAM", hide = true)]
     pub(crate) command: Option<PathBuf>,
@@ -49,6 +53,7 @@ pub(crate) enum SuiteChoice {
     Pjdfstest,
     Fsx,
     Suite,
+    Programs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,16 +77,19 @@ impl Args {
             SuiteChoice::Pjdfstest => vec![Suite::Pjdfstest],
             SuiteChoice::Fsx => vec![Suite::Fsx],
             SuiteChoice::Suite => vec![Suite::Suite],
+            SuiteChoice::Programs => vec![Suite::Programs],
         };
-        let permissions = self.permissions.map(|choice| match choice {
-            PermissionsChoice::Kernel => vec![Permissions::Kernel],
-            PermissionsChoice::Storage => vec![Permissions::Storage],
-            PermissionsChoice::Both => vec![Permissions::Kernel, Permissions::Storage],
-        });
+        let permissions = match self.permissions {
+            None if !self.quick => None,
+            None | Some(PermissionsChoice::Kernel) => Some(vec![Permissions::Kernel]),
+            Some(PermissionsChoice::Storage) => Some(vec![Permissions::Storage]),
+            Some(PermissionsChoice::Both) => Some(vec![Permissions::Kernel, Permissions::Storage]),
+        };
         Plan {
             presets,
             suites,
             permissions,
+            quick: self.quick,
         }
     }
 
@@ -89,6 +97,9 @@ impl Args {
     pub(crate) fn prepare(&self, paths: &Paths) -> Result<()> {
         let plan = self.plan();
         tools::ensure_packages(tools::LAB_PACKAGES)?;
+        if plan.suites.contains(&Suite::Programs) {
+            tools::ensure_packages(tools::PROGRAMS_PACKAGES)?;
+        }
         if plan.suites.contains(&Suite::Pjdfstest) {
             tools::ensure_tool(paths, tools::PJDFSTEST)?;
         }

@@ -34,9 +34,6 @@ pub(crate) enum Verb {
 pub(crate) struct Run {
     #[command(flatten)]
     conformance: Conformance,
-    /// Without workloads, and pjdfstest with the kernel's permissions only
-    #[arg(long)]
-    quick: bool,
 }
 
 /// The difference between the last run and the accepted one.
@@ -64,12 +61,9 @@ fn lab_run(args: &Run) -> Result<bool> {
         args.conformance.prepare(&paths)?;
     }
     namespace::isolate()?;
-    let mut plan = args.conformance.plan();
-    if args.quick && plan.permissions.is_none() {
-        plan.permissions = Some(vec![Permissions::Kernel]);
-    }
+    let plan = args.conformance.plan();
     let bench = args.conformance.bench(&paths)?;
-    let workloads = if args.quick { 0 } else { workload::all().len() };
+    let workloads = if plan.quick { 0 } else { workload::all().len() };
     let progress = Progress::new(plan.suites.len() + plan.runs().len() + workloads);
     let mut report = Report {
         kernel: rustix::system::uname()
@@ -79,7 +73,7 @@ fn lab_run(args: &Run) -> Result<bool> {
         conformance: run_plan(&plan, &bench, &Programs::of(&paths), &exceptions, &progress),
         workloads: Vec::new(),
     };
-    if !args.quick {
+    if !plan.quick {
         match measure(&bench, &plan.presets, &progress) {
             Ok(measurements) => report.workloads = measurements,
             Err(error) => report
@@ -103,7 +97,7 @@ fn lab_run(args: &Run) -> Result<bool> {
 /// Only a full run can be compared with the accepted report.
 fn is_everything(args: &Run) -> bool {
     let conformance = &args.conformance;
-    !args.quick
+    !conformance.quick
         && conformance.preset == PresetChoice::All
         && conformance.suite == SuiteChoice::All
         && conformance.permissions.is_none()
