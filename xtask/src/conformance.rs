@@ -95,8 +95,8 @@ impl Args {
 
     /// Installs and builds what the plan needs. Outside the namespaces: these must outlive them.
     pub(crate) fn prepare(&self, paths: &Paths) -> Result<()> {
+        self.prepare_command(paths)?;
         let plan = self.plan();
-        tools::ensure_packages(tools::LAB_PACKAGES)?;
         if plan.suites.contains(&Suite::Programs) {
             tools::ensure_packages(tools::PROGRAMS_PACKAGES)?;
         }
@@ -106,27 +106,20 @@ impl Args {
         if plan.suites.contains(&Suite::Fsx) {
             tools::ensure_tool(paths, tools::FSX)?;
         }
-        let shell = Shell::new()?;
-        shell.change_dir(&paths.root);
-        let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let target = &paths.target;
-        if self.command.is_none() {
-            eprintln!("building dynamicfs");
-            cmd!(
-                shell,
-                "{cargo} build --release --quiet --package dynamicfs --target-dir {target}"
-            )
-            .quiet()
-            .run()?;
-        }
         if plan.suites.contains(&Suite::Suite) {
-            eprintln!("building dynamicfs-suite");
-            cmd!(
-                shell,
-                "{cargo} build --release --quiet --package dynamicfs-lab --bin dynamicfs-suite --target-dir {target}"
-            )
-            .quiet()
-            .run()?;
+            build(
+                paths,
+                &["--package", "dynamicfs-lab", "--bin", "dynamicfs-suite"],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Installs what mounts, and builds the command under test unless another one is given.
+    pub(crate) fn prepare_command(&self, paths: &Paths) -> Result<()> {
+        tools::ensure_packages(tools::LAB_PACKAGES)?;
+        if self.command.is_none() {
+            build(paths, &["--package", "dynamicfs"])?;
         }
         Ok(())
     }
@@ -140,6 +133,22 @@ impl Args {
             .with_context(|| format!("no command to test at {}", program.display()))?;
         Bench::new(paths, &program, self.command.is_some())
     }
+}
+
+/// Builds for measuring.
+fn build(paths: &Paths, what: &[&str]) -> Result<()> {
+    eprintln!("building {}", what.last().unwrap_or(&"all"));
+    let shell = Shell::new()?;
+    shell.change_dir(&paths.root);
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let target = &paths.target;
+    cmd!(
+        shell,
+        "{cargo} build --release --quiet {what...} --target-dir {target}"
+    )
+    .quiet()
+    .run()?;
+    Ok(())
 }
 
 pub(crate) fn run(args: &Args) -> Result<bool> {

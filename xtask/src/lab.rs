@@ -23,6 +23,8 @@ use crate::conformance::{Args as Conformance, PresetChoice, SuiteChoice};
 pub(crate) enum Verb {
     /// Run suites and workloads, and write target/lab/report.md and report.json
     Run(Run),
+    /// Only the workloads: print their ratios to ext4 and `baseline`
+    Measure(Conformance),
     /// Show how the last run differs from the accepted one in tests/snapshots
     Review(Review),
 }
@@ -50,8 +52,23 @@ const REPETITIONS: usize = 5;
 pub(crate) fn run(verb: &Verb) -> Result<bool> {
     match verb {
         Verb::Run(args) => lab_run(args),
+        Verb::Measure(args) => lab_measure(args),
         Verb::Review(args) => review(args),
     }
+}
+
+fn lab_measure(args: &Conformance) -> Result<bool> {
+    let paths = Paths::discover();
+    if !namespace::is_isolated() {
+        args.prepare_command(&paths)?;
+    }
+    namespace::isolate()?;
+    let bench = args.bench(&paths)?;
+    let progress = Progress::new(workload::all().len());
+    let measurements = measure(&bench, &args.plan().presets, &progress)?;
+    progress.finish();
+    println!("{}", report::workload_table(&measurements));
+    Ok(true)
 }
 
 fn lab_run(args: &Run) -> Result<bool> {
@@ -109,7 +126,8 @@ fn measure(
     presets: &[Preset],
     progress: &Progress,
 ) -> Result<Vec<workload::Measurement>> {
-    let ext4 = bench.ext4.path().join("workload");
+    // On the image that is behind the mounts too: another one has another history.
+    let ext4 = bench.backing.path().join("ext4");
     fs::create_dir_all(&ext4)?;
     let mut contestants = vec![Contestant {
         name: "ext4".to_owned(),

@@ -306,3 +306,79 @@ fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
     lines[lines.len().saturating_sub(TAIL)..].join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn cx(dir: &Path) -> Cx {
+        let backing = dir.join("backing");
+        let place = Place {
+            root: &dir.join("root"),
+            backing: &backing,
+            secondary: dir,
+            scratch: &dir.join("scratch"),
+            attr_ttl: Duration::ZERO,
+            quick: true,
+        };
+        fs::create_dir_all(backing.join("programs")).unwrap();
+        Cx::new(&place).unwrap()
+    }
+
+    #[test]
+    fn a_tree_that_differs_behind_the_mount_fails_the_case() {
+        let dir = tempfile::tempdir().unwrap();
+        let cx = cx(dir.path());
+        fs::write(cx.dir.join("file"), "mount").unwrap();
+        fs::write(cx.backing.join("file"), "other").unwrap();
+        let program = Program {
+            name: "nothing",
+            dir: "",
+            run: |_| Ok(Seen::new()),
+        };
+        let Outcome::Failed(detail) = case(&cx, &program).outcome else {
+            panic!("passed");
+        };
+        assert!(detail.contains("\"file\": on the mount mode"), "{detail}");
+        fs::write(cx.backing.join("file"), "mount").unwrap();
+        assert_eq!(
+            cx.same_behind_the_mount().map_err(|e| e.to_string()),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_failure_names_the_program_and_the_end_of_what_it_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let cx = cx(dir.path());
+        let script = "seq 100 >&2; exit 3";
+        let error = cx.run(cx.command("sh").args(["-c", script])).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("sh -c seq 100 >&2; exit 3: exit status 3: 89\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("\n100"), "{text}");
+    }
+
+    #[test]
+    fn a_program_that_is_late_is_a_timeout_of_its_case() {
+        let error = anyhow!(Late).context("git clone");
+        assert!(error.is::<Late>());
+        assert!(!anyhow!("failed").is::<Late>());
+    }
+
+    #[test]
+    fn the_user_settings_do_not_reach_a_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let cx = cx(dir.path());
+        let home = cx.run(
+            cx.command("sh")
+                .args(["-c", "echo $HOME; env | grep -c CARGO || true"]),
+        );
+        let expected = format!("{}\n0\n", cx.scratch.join("home").display());
+        assert_eq!(home.unwrap(), expected);
+    }
+}
