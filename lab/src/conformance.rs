@@ -29,6 +29,8 @@ pub struct Plan {
     /// Who checks permissions; `None`: both for pjdfstest, which is about them, otherwise the
     /// kernel.
     pub permissions: Option<Vec<Permissions>>,
+    /// Smaller amounts in the suites that have such.
+    pub quick: bool,
 }
 
 impl Plan {
@@ -139,9 +141,12 @@ impl Bench {
         Ok(source)
     }
 
-    fn run_native(&self, suite: Suite, programs: &Programs) -> Result<SuiteResult> {
+    fn run_native(&self, suite: Suite, programs: &Programs, quick: bool) -> Result<SuiteResult> {
         let root = self.ext4.path();
-        suite.run(&self.place(root, root, Duration::ZERO), programs)
+        let place = self.place(root, root, Duration::ZERO, quick);
+        let result = suite.run(&place, programs)?;
+        self.ext4.trim()?;
+        Ok(result)
     }
 
     fn run_preset(
@@ -150,25 +155,35 @@ impl Bench {
         preset: Preset,
         permissions: Permissions,
         programs: &Programs,
+        quick: bool,
     ) -> Result<SuiteResult> {
         // A mount per suite: one that a suite broke must not spoil the next.
         let source = self.source(preset)?;
         let mount = self
             .command
             .mount(&source, &self.mountpoint(preset), preset, permissions)?;
-        let place = self.place(mount.path(), &source, preset.config().attr_timeout());
+        let attr_ttl = preset.config().attr_timeout();
+        let place = self.place(mount.path(), &source, attr_ttl, quick);
         let result = suite.run(&place, programs)?;
         mount.unmount()?;
+        self.backing.trim()?;
         Ok(result)
     }
 
-    fn place<'a>(&'a self, root: &'a Path, backing: &'a Path, attr_ttl: Duration) -> Place<'a> {
+    fn place<'a>(
+        &'a self,
+        root: &'a Path,
+        backing: &'a Path,
+        attr_ttl: Duration,
+        quick: bool,
+    ) -> Place<'a> {
         Place {
             root,
             backing,
             secondary: self.secondary.path(),
             scratch: &self.scratch,
             attr_ttl,
+            quick,
         }
     }
 }
@@ -185,7 +200,7 @@ pub fn run(
     let mut references: BTreeMap<Suite, SuiteResult> = BTreeMap::new();
     for &suite in &plan.suites {
         progress.step(&format!("{} on ext4", suite.name()));
-        match bench.run_native(suite, programs) {
+        match bench.run_native(suite, programs, plan.quick) {
             Ok(result) => {
                 conformance.errors.extend(faulty_reference(suite, &result));
                 references.insert(suite, result);
@@ -216,7 +231,7 @@ pub fn run(
             permissions,
         };
         let compared = bench
-            .run_preset(suite, preset, permissions, programs)
+            .run_preset(suite, preset, permissions, programs, plan.quick)
             .and_then(|result| compare(subject, reference, &result, exceptions))
             .with_context(|| what);
         match compared {
@@ -278,6 +293,7 @@ mod tests {
             presets: vec![Preset::Safe],
             suites: vec![Suite::Pjdfstest, Suite::Fsx],
             permissions: None,
+            quick: false,
         };
         let runs: Vec<_> = plan.runs().into_iter().map(|(_, p, s)| (p, s)).collect();
         assert_eq!(

@@ -24,7 +24,7 @@ pub enum Class {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exception {
-    /// `pjdfstest`, `fsx` or `suite`.
+    /// `pjdfstest`, `fsx`, `suite` or `programs`.
     pub suite: String,
     /// Name of the case.
     pub test: String,

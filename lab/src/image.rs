@@ -10,11 +10,12 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use crate::process;
 
-/// Size of an image. Sparse: only what is written takes space.
-pub const IMAGE_BYTES: u64 = 2 << 30;
+/// Size of an image: room for two files of 2 GiB. Sparse: only what is written takes space.
+pub const IMAGE_BYTES: u64 = 6 << 30;
 
-/// Memory that must be free for the images to lie in it; otherwise they lie on disk.
-const MEMORY_FOR_TMPFS: u64 = 6 << 30;
+/// Memory that must be free for the images to lie in it; otherwise they lie on disk. Enough for
+/// two files of 2 GiB, one image at a time, once in the image and once in the page cache.
+const MEMORY_FOR_TMPFS: u64 = 12 << 30;
 
 /// Always the same, so that two images are the same file system: the hash seed decides the order
 /// of directory entries.
@@ -62,6 +63,16 @@ impl Image {
     /// Its root directory.
     pub fn path(&self) -> &Path {
         &self.mountpoint
+    }
+
+    /// Gives the room of deleted files back to the file of the image (fstrim(8)): it may lie in
+    /// memory.
+    ///
+    /// # Errors
+    ///
+    /// When fstrim fails.
+    pub fn trim(&self) -> Result<()> {
+        run(Command::new("fstrim").arg(&self.mountpoint))
     }
 }
 

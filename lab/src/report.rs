@@ -149,7 +149,7 @@ pub fn workload_table(measurements: &[Measurement]) -> Table {
         "workload",
         "on",
         "median ms (min–max)",
-        "to ext4",
+        "to ext4 (per repetition)",
         "to baseline",
         "requests",
     ]);
@@ -164,12 +164,16 @@ pub fn workload_table(measurements: &[Measurement]) -> Table {
             m.workload.clone(),
             m.contestant.clone(),
             format!(
-                "{:.1} ({:.1}–{:.1})",
+                "{:.1} ({:.1}–{:.1}){}",
                 ms(m.times.median),
                 ms(m.times.min),
-                ms(m.times.max)
+                ms(m.times.max),
+                if m.times.is_noisy() { " noisy" } else { "" }
             ),
-            format!("{:.2}", m.to_ext4),
+            format!(
+                "{:.2} ({:.2}–{:.2})",
+                m.to_ext4, m.to_ext4_range.0, m.to_ext4_range.1
+            ),
             m.to_baseline
                 .map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")),
             requests.join(", "),
@@ -185,7 +189,8 @@ fn markdown(report: &Report) -> String {
     };
     let mut text = format!(
         "# dynamicfs beside native ext4\n\nKernel {}. Ratios: 1.00 is as fast as the other, 0.50 takes twice as long; \
-         the contestants alternate, medians count.\n\n## Conformance\n\n{}\n",
+         the contestants alternate on one ext4 image, medians count, \"noisy\" marks times that spread over more than \
+         15 %. Requests are those of one round in each repetition.\n\n## Conformance\n\n{}\n",
         report.kernel,
         as_markdown(table(&report.conformance.comparisons))
     );

@@ -52,6 +52,20 @@ pub const LAB_PACKAGES: &[Package] = &[
     ("mount", "mount"),
     ("losetup", "mount"),
     ("unshare", "util-linux"),
+    ("fstrim", "util-linux"),
+];
+
+/// What the suite of programs runs, beside cargo.
+pub const PROGRAMS_PACKAGES: &[Package] = &[
+    ("git", "git"),
+    ("rg", "ripgrep"),
+    ("sqlite3", "sqlite3"),
+    ("rsync", "rsync"),
+    ("tar", "tar"),
+    ("diff", "diffutils"),
+    ("cp", "coreutils"),
+    ("rm", "coreutils"),
+    ("gcc", "gcc"),
 ];
 
 /// What the tests of the workspace run.

@@ -29,6 +29,10 @@ pub(crate) struct Args {
     /// [default: both for pjdfstest, otherwise kernel]
     #[arg(long, value_enum)]
     pub(crate) permissions: Option<PermissionsChoice>,
+    /// Less to wait for: pjdfstest with the kernel's permissions only, a smaller large file, and in
+    /// `lab run` no workloads
+    #[arg(long)]
+    pub(crate) quick: bool,
     /// A program to test instead of dynamicfs; may be an imitation that does not mount FUSE
     #[arg(long, value_name = "PROGRAM", hide = true)]
     pub(crate) command: Option<PathBuf>,
@@ -49,6 +53,7 @@ pub(crate) enum SuiteChoice {
     Pjdfstest,
     Fsx,
     Suite,
+    Programs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,50 +77,49 @@ impl Args {
             SuiteChoice::Pjdfstest => vec![Suite::Pjdfstest],
             SuiteChoice::Fsx => vec![Suite::Fsx],
             SuiteChoice::Suite => vec![Suite::Suite],
+            SuiteChoice::Programs => vec![Suite::Programs],
         };
-        let permissions = self.permissions.map(|choice| match choice {
-            PermissionsChoice::Kernel => vec![Permissions::Kernel],
-            PermissionsChoice::Storage => vec![Permissions::Storage],
-            PermissionsChoice::Both => vec![Permissions::Kernel, Permissions::Storage],
-        });
+        let permissions = match self.permissions {
+            None if !self.quick => None,
+            None | Some(PermissionsChoice::Kernel) => Some(vec![Permissions::Kernel]),
+            Some(PermissionsChoice::Storage) => Some(vec![Permissions::Storage]),
+            Some(PermissionsChoice::Both) => Some(vec![Permissions::Kernel, Permissions::Storage]),
+        };
         Plan {
             presets,
             suites,
             permissions,
+            quick: self.quick,
         }
     }
 
     /// Installs and builds what the plan needs. Outside the namespaces: these must outlive them.
     pub(crate) fn prepare(&self, paths: &Paths) -> Result<()> {
+        self.prepare_command(paths)?;
         let plan = self.plan();
-        tools::ensure_packages(tools::LAB_PACKAGES)?;
+        if plan.suites.contains(&Suite::Programs) {
+            tools::ensure_packages(tools::PROGRAMS_PACKAGES)?;
+        }
         if plan.suites.contains(&Suite::Pjdfstest) {
             tools::ensure_tool(paths, tools::PJDFSTEST)?;
         }
         if plan.suites.contains(&Suite::Fsx) {
             tools::ensure_tool(paths, tools::FSX)?;
         }
-        let shell = Shell::new()?;
-        shell.change_dir(&paths.root);
-        let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let target = &paths.target;
-        if self.command.is_none() {
-            eprintln!("building dynamicfs");
-            cmd!(
-                shell,
-                "{cargo} build --release --quiet --package dynamicfs --target-dir {target}"
-            )
-            .quiet()
-            .run()?;
-        }
         if plan.suites.contains(&Suite::Suite) {
-            eprintln!("building dynamicfs-suite");
-            cmd!(
-                shell,
-                "{cargo} build --release --quiet --package dynamicfs-lab --bin dynamicfs-suite --target-dir {target}"
-            )
-            .quiet()
-            .run()?;
+            build(
+                paths,
+                &["--package", "dynamicfs-lab", "--bin", "dynamicfs-suite"],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Installs what mounts, and builds the command under test unless another one is given.
+    pub(crate) fn prepare_command(&self, paths: &Paths) -> Result<()> {
+        tools::ensure_packages(tools::LAB_PACKAGES)?;
+        if self.command.is_none() {
+            build(paths, &["--package", "dynamicfs"])?;
         }
         Ok(())
     }
@@ -129,6 +133,22 @@ impl Args {
             .with_context(|| format!("no command to test at {}", program.display()))?;
         Bench::new(paths, &program, self.command.is_some())
     }
+}
+
+/// Builds for measuring.
+fn build(paths: &Paths, what: &[&str]) -> Result<()> {
+    eprintln!("building {}", what.last().unwrap_or(&"all"));
+    let shell = Shell::new()?;
+    shell.change_dir(&paths.root);
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let target = &paths.target;
+    cmd!(
+        shell,
+        "{cargo} build --release --quiet {what...} --target-dir {target}"
+    )
+    .quiet()
+    .run()?;
+    Ok(())
 }
 
 pub(crate) fn run(args: &Args) -> Result<bool> {

@@ -23,6 +23,8 @@ use crate::conformance::{Args as Conformance, PresetChoice, SuiteChoice};
 pub(crate) enum Verb {
     /// Run suites and workloads, and write target/lab/report.md and report.json
     Run(Run),
+    /// Only the workloads: print their ratios to ext4 and `baseline`
+    Measure(Conformance),
     /// Show how the last run differs from the accepted one in tests/snapshots
     Review(Review),
 }
@@ -34,9 +36,6 @@ pub(crate) enum Verb {
 pub(crate) struct Run {
     #[command(flatten)]
     conformance: Conformance,
-    /// Without workloads, and pjdfstest with the kernel's permissions only
-    #[arg(long)]
-    quick: bool,
 }
 
 /// The difference between the last run and the accepted one.
@@ -53,8 +52,23 @@ const REPETITIONS: usize = 5;
 pub(crate) fn run(verb: &Verb) -> Result<bool> {
     match verb {
         Verb::Run(args) => lab_run(args),
+        Verb::Measure(args) => lab_measure(args),
         Verb::Review(args) => review(args),
     }
+}
+
+fn lab_measure(args: &Conformance) -> Result<bool> {
+    let paths = Paths::discover();
+    if !namespace::is_isolated() {
+        args.prepare_command(&paths)?;
+    }
+    namespace::isolate()?;
+    let bench = args.bench(&paths)?;
+    let progress = Progress::new(workload::all().len());
+    let measurements = measure(&bench, &args.plan().presets, &progress)?;
+    progress.finish();
+    println!("{}", report::workload_table(&measurements));
+    Ok(true)
 }
 
 fn lab_run(args: &Run) -> Result<bool> {
@@ -64,12 +78,9 @@ fn lab_run(args: &Run) -> Result<bool> {
         args.conformance.prepare(&paths)?;
     }
     namespace::isolate()?;
-    let mut plan = args.conformance.plan();
-    if args.quick && plan.permissions.is_none() {
-        plan.permissions = Some(vec![Permissions::Kernel]);
-    }
+    let plan = args.conformance.plan();
     let bench = args.conformance.bench(&paths)?;
-    let workloads = if args.quick { 0 } else { workload::all().len() };
+    let workloads = if plan.quick { 0 } else { workload::all().len() };
     let progress = Progress::new(plan.suites.len() + plan.runs().len() + workloads);
     let mut report = Report {
         kernel: rustix::system::uname()
@@ -79,7 +90,7 @@ fn lab_run(args: &Run) -> Result<bool> {
         conformance: run_plan(&plan, &bench, &Programs::of(&paths), &exceptions, &progress),
         workloads: Vec::new(),
     };
-    if !args.quick {
+    if !plan.quick {
         match measure(&bench, &plan.presets, &progress) {
             Ok(measurements) => report.workloads = measurements,
             Err(error) => report
@@ -103,7 +114,7 @@ fn lab_run(args: &Run) -> Result<bool> {
 /// Only a full run can be compared with the accepted report.
 fn is_everything(args: &Run) -> bool {
     let conformance = &args.conformance;
-    !args.quick
+    !conformance.quick
         && conformance.preset == PresetChoice::All
         && conformance.suite == SuiteChoice::All
         && conformance.permissions.is_none()
@@ -115,7 +126,8 @@ fn measure(
     presets: &[Preset],
     progress: &Progress,
 ) -> Result<Vec<workload::Measurement>> {
-    let ext4 = bench.ext4.path().join("workload");
+    // On the image that is behind the mounts too: another one has another history.
+    let ext4 = bench.backing.path().join("ext4");
     fs::create_dir_all(&ext4)?;
     let mut contestants = vec![Contestant {
         name: "ext4".to_owned(),

@@ -5,6 +5,7 @@
 pub mod dynamicfs_suite;
 pub mod fsx;
 pub mod pjdfstest;
+pub mod programs;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -27,11 +28,13 @@ pub enum Suite {
     Fsx,
     /// The project's own cases.
     Suite,
+    /// git, cargo, sqlite and others at work.
+    Programs,
 }
 
 impl Suite {
     /// All of them, the quick ones first.
-    pub const ALL: [Suite; 3] = [Suite::Pjdfstest, Suite::Fsx, Suite::Suite];
+    pub const ALL: [Suite; 4] = [Suite::Pjdfstest, Suite::Fsx, Suite::Suite, Suite::Programs];
 
     /// The name on the command line and in the exceptions file.
     pub fn name(self) -> &'static str {
@@ -39,6 +42,7 @@ impl Suite {
             Suite::Pjdfstest => "pjdfstest",
             Suite::Fsx => "fsx",
             Suite::Suite => "suite",
+            Suite::Programs => "programs",
         }
     }
 
@@ -52,6 +56,7 @@ impl Suite {
             Suite::Pjdfstest => pjdfstest::run(place, programs),
             Suite::Fsx => fsx::run(place, programs),
             Suite::Suite => dynamicfs_suite::run(place, programs),
+            Suite::Programs => programs::run(place),
         }
     }
 }
@@ -69,6 +74,8 @@ pub struct Place<'a> {
     pub scratch: &'a Path,
     /// Lifetime of attributes that the mount declares; zero for a native directory.
     pub attr_ttl: Duration,
+    /// Smaller amounts where the time depends on the amount.
+    pub quick: bool,
 }
 
 /// The programs of the suites.

@@ -1,54 +1,65 @@
 //! Reading and writing one file.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use anyhow::Result;
 use rustix::fs::{Advice, fadvise};
 
-use super::{Contestant, Workload};
+use super::{Room, Workload};
 
 const BLOCK: usize = 1 << 20;
-const BLOCKS: u64 = 256;
+/// The test of this module needs no more than a few.
+const BLOCKS: u64 = if cfg!(test) { 4 } else { 256 };
 const PAGE: usize = 4096;
-const RANDOM_OPERATIONS: u64 = 8_192;
+const RANDOM_OPERATIONS: u64 = 32_768;
 
 const COLD: &str = "mount's page cache dropped (posix_fadvise DONTNEED on the mount's file), \
-                    backing file in the page cache of ext4 (read once)";
-const WARM: &str = "file just written, fsync outside the clock of the next repetition";
+                    backing file in the page cache of ext4 (just written there)";
+const WARM: &str = "file in the page cache, written out before the clock starts";
 
 pub(super) fn workloads() -> Vec<Workload> {
     vec![
         Workload {
             name: "sequential read 1 MiB",
             caches: COLD,
-            prepare: write_file,
+            prepare: write_behind,
             before: cool,
             run: read_sequentially,
         },
         Workload {
             name: "random read 4 KiB",
             caches: COLD,
-            prepare: write_file,
+            prepare: write_behind,
             before: cool,
             run: read_randomly,
         },
         Workload {
             name: "sequential write 1 MiB",
             caches: WARM,
-            prepare: write_file,
-            before: settle,
+            prepare: write_before,
+            before: Room::settle,
             run: write_file,
         },
         Workload {
             name: "random write 4 KiB",
             caches: WARM,
-            prepare: write_file,
-            before: settle,
+            prepare: write_before,
+            before: Room::settle,
             run: write_randomly,
         },
     ]
+}
+
+/// For reading: written behind the mount, so that the page cache of ext4 holds it in the same way
+/// for all.
+fn write_behind(room: &Room) -> Result<()> {
+    write_file(&room.backing)
+}
+
+fn write_before(room: &Room) -> Result<()> {
+    write_file(&room.dir)
 }
 
 /// Overwrites: the allocation of blocks is the same work for all, and hides the rest.
@@ -66,10 +77,7 @@ fn write_file(dir: &Path) -> Result<()> {
 }
 
 fn read_sequentially(dir: &Path) -> Result<()> {
-    read_all(&File::open(dir.join("data"))?)
-}
-
-fn read_all(file: &File) -> Result<()> {
+    let file = File::open(dir.join("data"))?;
     let mut block = vec![0_u8; BLOCK];
     for index in 0..BLOCKS {
         file.read_exact_at(&mut block, index * BLOCK as u64)?;
@@ -107,22 +115,12 @@ fn offsets() -> impl Iterator<Item = u64> {
     })
 }
 
-/// Empties the page cache of the mount, and of nothing else: the backing file is read once, so
-/// that all contestants read from memory.
-fn cool(contestant: &Contestant) -> Result<()> {
-    settle(contestant)?;
-    if contestant.mount.is_some() {
-        fadvise(
-            File::open(contestant.dir.join("data"))?,
-            0,
-            None,
-            Advice::DontNeed,
-        )?;
+/// Empties the page cache of the mount, and of nothing else. A bind mount has none of its own.
+fn cool(room: &Room) -> Result<()> {
+    room.settle()?;
+    let file = File::open(room.dir.join("data"))?;
+    if file.metadata()?.dev() != room.backing.metadata()?.dev() {
+        fadvise(file, 0, None, Advice::DontNeed)?;
     }
-    read_all(&File::open(contestant.backing.join("data"))?)
-}
-
-/// Writes out what is dirty, so that one repetition does not pay for another.
-fn settle(contestant: &Contestant) -> Result<()> {
-    Ok(File::open(contestant.dir.join("data"))?.sync_all()?)
+    Ok(())
 }

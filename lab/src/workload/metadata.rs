@@ -7,13 +7,15 @@ use std::path::Path;
 use anyhow::Result;
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 
-use super::{Contestant, Workload};
+use super::{Room, Workload};
 
 const FILES: usize = 2_000;
 const ENTRIES: usize = 5_000;
 const OPENS: usize = 20;
 const HOT_FILES: usize = 200;
-const GETXATTRS: usize = 10_000;
+const STATS: usize = 20;
+const LISTINGS: usize = 10;
+const GETXATTRS: usize = 30_000;
 const XATTR: &str = "user.lab";
 const CONTENT: [u8; 4096] = [7; 4096];
 
@@ -33,7 +35,7 @@ pub(super) fn workloads() -> Vec<Workload> {
         Workload {
             name: "stat files",
             caches: HOT,
-            prepare: create_files,
+            prepare: |room| create_files(&room.dir),
             before: warm_stat,
             run: stat_files,
         },
@@ -47,21 +49,21 @@ pub(super) fn workloads() -> Vec<Workload> {
         Workload {
             name: "open, read, close 4 KiB",
             caches: HOT,
-            prepare: create_files,
+            prepare: |room| create_files(&room.dir),
             before: warm_open,
             run: open_files,
         },
         Workload {
             name: "readdir of 5,000",
             caches: LISTED,
-            prepare: fill_directory,
+            prepare: |room| fill_directory(&room.dir),
             before: warm_list,
             run: list,
         },
         Workload {
             name: "getxattr",
             caches: HOT,
-            prepare: create_xattr,
+            prepare: |room| create_xattr(&room.dir),
             before: warm_xattr,
             run: get_xattrs,
         },
@@ -72,7 +74,7 @@ pub(super) fn workloads() -> Vec<Workload> {
     clippy::unnecessary_wraps,
     reason = "the signature of every preparation"
 )]
-fn nothing(_: &Path) -> Result<()> {
+fn nothing(_: &Room) -> Result<()> {
     Ok(())
 }
 
@@ -85,6 +87,13 @@ fn create_files(dir: &Path) -> Result<()> {
 }
 
 fn stat_files(dir: &Path) -> Result<()> {
+    for _ in 0..STATS {
+        stat_each(dir)?;
+    }
+    Ok(())
+}
+
+fn stat_each(dir: &Path) -> Result<()> {
     for index in 0..FILES {
         fs::symlink_metadata(dir.join(format!("files/f{index}")))?;
     }
@@ -99,12 +108,17 @@ fn unlink_files(dir: &Path) -> Result<()> {
 }
 
 fn open_files(dir: &Path) -> Result<()> {
-    let mut content = Vec::with_capacity(2 * CONTENT.len());
     for _ in 0..OPENS {
-        for index in 0..HOT_FILES {
-            content.clear();
-            File::open(dir.join(format!("files/f{index}")))?.read_to_end(&mut content)?;
-        }
+        open_each(dir)?;
+    }
+    Ok(())
+}
+
+fn open_each(dir: &Path) -> Result<()> {
+    let mut content = Vec::with_capacity(2 * CONTENT.len());
+    for index in 0..HOT_FILES {
+        content.clear();
+        File::open(dir.join(format!("files/f{index}")))?.read_to_end(&mut content)?;
     }
     Ok(())
 }
@@ -118,6 +132,13 @@ fn fill_directory(dir: &Path) -> Result<()> {
 }
 
 fn list(dir: &Path) -> Result<()> {
+    for _ in 0..LISTINGS {
+        list_once(dir)?;
+    }
+    Ok(())
+}
+
+fn list_once(dir: &Path) -> Result<()> {
     let found = fs::read_dir(dir.join("many"))?.count();
     anyhow::ensure!(found == ENTRIES, "{found} entries instead of {ENTRIES}");
     Ok(())
@@ -143,30 +164,38 @@ fn get_xattrs(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn remove_files(contestant: &Contestant) -> Result<()> {
-    let files = contestant.dir.join("files");
+fn remove_files(room: &Room) -> Result<()> {
+    let files = room.dir.join("files");
     if files.exists() {
         fs::remove_dir_all(files)?;
     }
+    room.settle()
+}
+
+/// All files anew, and known to the kernel.
+fn recreate_files(room: &Room) -> Result<()> {
+    create_files(&room.dir)?;
+    room.settle()?;
+    stat_each(&room.dir)
+}
+
+fn warm_stat(room: &Room) -> Result<()> {
+    room.settle()?;
+    stat_each(&room.dir)
+}
+
+fn warm_open(room: &Room) -> Result<()> {
+    room.settle()?;
+    open_each(&room.dir)
+}
+
+fn warm_list(room: &Room) -> Result<()> {
+    room.settle()?;
+    list_once(&room.dir)
+}
+
+fn warm_xattr(room: &Room) -> Result<()> {
+    room.settle()?;
+    getxattr(room.dir.join("attributed"), XATTR, &mut [0_u8; 64])?;
     Ok(())
-}
-
-fn recreate_files(contestant: &Contestant) -> Result<()> {
-    create_files(&contestant.dir)
-}
-
-fn warm_stat(contestant: &Contestant) -> Result<()> {
-    stat_files(&contestant.dir)
-}
-
-fn warm_open(contestant: &Contestant) -> Result<()> {
-    open_files(&contestant.dir)
-}
-
-fn warm_list(contestant: &Contestant) -> Result<()> {
-    list(&contestant.dir)
-}
-
-fn warm_xattr(contestant: &Contestant) -> Result<()> {
-    get_xattrs(&contestant.dir)
 }

@@ -1,20 +1,35 @@
 //! Small measured loops, as ratios to native ext4 and to the `baseline` preset.
 //!
-//! The contestants alternate within each repetition, so that whatever else the machine does
-//! falls on all of them; the median of the repetitions counts, and their range is shown.
+//! What makes the ratios fair:
+//! - All contestants work on one ext4 image, each in a directory of its own beside the others, and
+//!   in a fresh one for each repetition.
+//! - They take turns, each repetition begins with another one, and every second one goes backwards.
+//! - Before each timed part everything dirty is written out.
+//! - A repetition is as many timed rounds as take [`LEAST`] together; their mean is the sample, the
+//!   median of the repetitions counts, and their range is shown.
 
 mod data;
 mod metadata;
+mod sample;
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+pub use self::sample::Times;
 use crate::progress::Progress;
 use crate::target::Mount;
+
+/// The rounds of a repetition take at least this long together: the clock interrupt, a write-out or
+/// another process cost milliseconds.
+const LEAST: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 150 });
+
+/// More rounds than these would make what is not timed take too long.
+const MOST_ROUNDS: u32 = 24;
 
 /// One loop.
 pub struct Workload {
@@ -22,10 +37,10 @@ pub struct Workload {
     pub name: &'static str,
     /// What is cached when the clock starts, and how that is arranged.
     pub caches: &'static str,
-    /// Makes the files; once per contestant, not timed.
-    prepare: fn(&Path) -> Result<()>,
-    /// Before each repetition, not timed.
-    before: fn(&Contestant) -> Result<()>,
+    /// Makes the files; once per repetition, not timed.
+    prepare: fn(&Room) -> Result<()>,
+    /// Before each round, not timed: brings files and caches back to where they were.
+    before: fn(&Room) -> Result<()>,
     /// The timed part.
     run: fn(&Path) -> Result<()>,
 }
@@ -49,27 +64,40 @@ pub struct Contestant {
     pub mount: Option<Mount>,
 }
 
-/// How long the repetitions took.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Times {
-    /// Median, seconds.
-    pub median: f64,
-    /// Fastest, seconds.
-    pub min: f64,
-    /// Slowest, seconds.
-    pub max: f64,
+/// The directory of one repetition; removed when dropped.
+struct Room {
+    dir: PathBuf,
+    backing: PathBuf,
 }
 
-impl Times {
-    fn of(mut samples: Vec<Duration>) -> Self {
-        samples.sort_unstable();
-        let seconds = |index: usize| samples[index].as_secs_f64();
-        let last = samples.len() - 1;
-        Times {
-            median: seconds(samples.len() / 2),
-            min: seconds(0),
-            max: seconds(last),
+impl Room {
+    fn new(contestant: &Contestant, name: &str) -> Result<Self> {
+        let room = Room {
+            dir: contestant.dir.join(name),
+            backing: contestant.backing.join(name),
+        };
+        fs::create_dir(&room.dir)?;
+        Ok(room)
+    }
+
+    fn is_mounted(&self) -> bool {
+        self.dir != self.backing
+    }
+
+    /// Writes out all that is dirty, so that one round does not pay for another.
+    fn settle(&self) -> Result<()> {
+        rustix::fs::syncfs(File::open(&self.dir)?)?;
+        if self.is_mounted() {
+            rustix::fs::syncfs(File::open(&self.backing)?)?;
         }
+        Ok(())
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // What cannot be removed is seen by the next repetition, which cannot make its directory.
+        let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
@@ -82,14 +110,16 @@ pub struct Measurement {
     pub caches: String,
     /// The contestant.
     pub contestant: String,
-    /// Seconds.
+    /// Seconds per round.
     pub times: Times,
     /// Speed relative to ext4: 1.00 is as fast, 0.50 takes twice as long.
     pub to_ext4: f64,
+    /// Least and greatest of the same ratio within one repetition.
+    pub to_ext4_range: (f64, f64),
     /// Speed relative to `baseline`, if that took part.
     pub to_baseline: Option<f64>,
-    /// Requests to the daemon in all repetitions, by operation; those that did not occur are left
-    /// out.
+    /// Requests to the daemon in the first timed round of each repetition, by operation; those
+    /// that did not occur are left out.
     pub requests: BTreeMap<String, u64>,
 }
 
@@ -115,64 +145,119 @@ pub fn measure(
     Ok(measurements)
 }
 
+/// What one contestant did so far.
+#[derive(Default)]
+struct Score {
+    rounds: u32,
+    samples: Vec<f64>,
+    requests: BTreeMap<String, u64>,
+}
+
 fn measure_one(
     workload: &Workload,
     contestants: &[Contestant],
     repetitions: usize,
 ) -> Result<Vec<Measurement>> {
-    let mut samples: Vec<Vec<Duration>> = vec![Vec::new(); contestants.len()];
-    let mut requests: Vec<BTreeMap<String, u64>> = vec![BTreeMap::new(); contestants.len()];
+    let mut scores = Vec::new();
     for contestant in contestants {
-        (workload.prepare)(&contestant.dir).with_context(|| contestant.name.clone())?;
+        let rounds =
+            rounds_needed(workload, contestant).with_context(|| contestant.name.clone())?;
+        scores.push(Score {
+            rounds,
+            ..Score::default()
+        });
     }
     for repetition in 0..repetitions {
-        for turn in 0..contestants.len() {
-            // Each repetition begins with another contestant: the first pays for what the last
-            // left dirty.
-            let index = (repetition + turn) % contestants.len();
+        for index in turns(repetition, contestants.len()) {
             let contestant = &contestants[index];
-            let (time, counts) =
-                once(workload, contestant).with_context(|| contestant.name.clone())?;
-            samples[index].push(time);
-            for (operation, count) in counts {
-                *requests[index].entry(operation).or_default() += count;
+            repeat(workload, contestant, &mut scores[index])
+                .with_context(|| contestant.name.clone())?;
+        }
+    }
+    Ok(judge(workload, contestants, scores))
+}
+
+/// The order of a repetition: each begins with another contestant, and every second one goes
+/// backwards, so that nobody always follows the same one.
+fn turns(repetition: usize, contestants: usize) -> impl Iterator<Item = usize> {
+    (0..contestants).map(move |turn| {
+        let turn = if repetition % 2 == 0 {
+            turn
+        } else {
+            contestants - 1 - turn
+        };
+        (repetition + turn) % contestants
+    })
+}
+
+/// One untimed repetition of one round: how many a timed one needs. It also warms what all
+/// share, such as the file of the image.
+fn rounds_needed(workload: &Workload, contestant: &Contestant) -> Result<u32> {
+    let room = Room::new(contestant, "calibration")?;
+    (workload.prepare)(&room)?;
+    let time = round(workload, &room)?;
+    let rounds = LEAST.as_secs_f64() / time.as_secs_f64().max(1e-6);
+    Ok((rounds.ceil() as u32).clamp(1, MOST_ROUNDS))
+}
+
+fn round(workload: &Workload, room: &Room) -> Result<Duration> {
+    (workload.before)(room)?;
+    let start = Instant::now();
+    (workload.run)(&room.dir)?;
+    Ok(start.elapsed())
+}
+
+fn repeat(workload: &Workload, contestant: &Contestant, score: &mut Score) -> Result<()> {
+    let room = Room::new(contestant, &format!("repetition-{}", score.samples.len()))?;
+    (workload.prepare)(&room)?;
+    let mut total = Duration::ZERO;
+    for number in 0..score.rounds {
+        if number > 0 {
+            total += round(workload, &room)?;
+            continue;
+        }
+        (workload.before)(&room)?;
+        let before = requests(contestant)?;
+        let start = Instant::now();
+        (workload.run)(&room.dir)?;
+        total += start.elapsed();
+        for (operation, count) in requests(contestant)? {
+            let count = count - before.get(&operation).copied().unwrap_or(0).min(count);
+            if count > 0 {
+                *score.requests.entry(operation).or_default() += count;
             }
         }
     }
-    for contestant in contestants {
-        clear(&contestant.dir)?;
-    }
-    let times: Vec<Times> = samples.into_iter().map(Times::of).collect();
+    score
+        .samples
+        .push(total.as_secs_f64() / f64::from(score.rounds));
+    Ok(())
+}
+
+fn judge(workload: &Workload, contestants: &[Contestant], scores: Vec<Score>) -> Vec<Measurement> {
+    let times: Vec<Times> = scores
+        .iter()
+        .map(|score| Times::of(score.samples.clone()))
+        .collect();
     let baseline = contestants
         .iter()
         .position(|contestant| contestant.name == "baseline");
-    Ok(contestants
+    let ext4 = scores[0].samples.clone();
+    contestants
         .iter()
-        .enumerate()
-        .map(|(index, contestant)| Measurement {
+        .zip(scores)
+        .zip(&times)
+        .map(|((contestant, score), &own)| Measurement {
             workload: workload.name.to_owned(),
             caches: workload.caches.to_owned(),
             contestant: contestant.name.clone(),
-            times: times[index],
-            to_ext4: times[0].median / times[index].median,
-            to_baseline: baseline.map(|baseline| times[baseline].median / times[index].median),
-            requests: std::mem::take(&mut requests[index]),
+            times: own,
+            to_ext4: times[0].median / own.median,
+            to_ext4_range: sample::range(ext4.iter().zip(&score.samples).map(|(e, s)| e / s)),
+            to_baseline: baseline.map(|baseline| times[baseline].median / own.median),
+            requests: score.requests,
         })
-        .collect())
-}
-
-fn once(workload: &Workload, contestant: &Contestant) -> Result<(Duration, BTreeMap<String, u64>)> {
-    (workload.before)(contestant)?;
-    let before = requests(contestant)?;
-    let start = Instant::now();
-    (workload.run)(&contestant.dir)?;
-    let time = start.elapsed();
-    let mut counts = requests(contestant)?;
-    counts.retain(|operation, count| {
-        *count -= before.get(operation).copied().unwrap_or(0).min(*count);
-        *count > 0
-    });
-    Ok((time, counts))
+        .collect()
 }
 
 fn requests(contestant: &Contestant) -> Result<BTreeMap<String, u64>> {
@@ -182,33 +267,14 @@ fn requests(contestant: &Contestant) -> Result<BTreeMap<String, u64>> {
         .map_or_else(|| Ok(BTreeMap::new()), Mount::requests)
 }
 
-fn clear(dir: &Path) -> Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            std::fs::remove_dir_all(entry.path())?;
-        } else {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_median_and_the_range() {
-        let times = Times::of([5, 1, 3, 2, 4].map(Duration::from_secs).to_vec());
-        assert_eq!(
-            times,
-            Times {
-                median: 3.0,
-                min: 1.0,
-                max: 5.0
-            }
-        );
+    fn everybody_has_a_turn_and_nobody_always_the_same_neighbour() {
+        let orders: Vec<Vec<usize>> = (0..4).map(|r| turns(r, 3).collect()).collect();
+        assert_eq!(orders, [[0, 1, 2], [0, 2, 1], [2, 0, 1], [2, 1, 0]]);
     }
 
     #[test]
@@ -216,7 +282,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let contestant = |name: &str| {
             let path = dir.path().join(name);
-            std::fs::create_dir(&path).unwrap();
+            fs::create_dir(&path).unwrap();
             Contestant {
                 name: name.to_owned(),
                 dir: path.clone(),
@@ -231,6 +297,6 @@ mod tests {
             assert!(measurement.times.median > 0.0);
             assert!(measurement.to_baseline.is_some());
         }
-        assert_eq!(std::fs::read_dir(&contestants[0].dir).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(&contestants[0].dir).unwrap().count(), 0);
     }
 }
