@@ -179,7 +179,7 @@ fn measure_one(
 /// backwards, so that nobody always follows the same one.
 fn turns(repetition: usize, contestants: usize) -> impl Iterator<Item = usize> {
     (0..contestants).map(move |turn| {
-        let turn = if repetition % 2 == 0 {
+        let turn = if repetition.is_multiple_of(2) {
             turn
         } else {
             contestants - 1 - turn
