@@ -13,9 +13,9 @@ const FILES: usize = 2_000;
 const ENTRIES: usize = 5_000;
 const OPENS: usize = 20;
 const HOT_FILES: usize = 200;
-const STATS: usize = 20;
+const STATS: usize = 10;
 const LISTINGS: usize = 10;
-const GETXATTRS: usize = 30_000;
+const GETXATTRS: usize = 20_000;
 const XATTR: &str = "user.lab";
 const CONTENT: [u8; 4096] = [7; 4096];
 

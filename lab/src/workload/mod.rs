@@ -3,10 +3,12 @@
 //! What makes the ratios fair:
 //! - All contestants work on one ext4 image, each in a directory of its own beside the others, and
 //!   in a fresh one for each repetition.
-//! - They take turns, each repetition begins with another one, and every second one goes backwards.
-//! - Before each timed part everything dirty is written out.
-//! - A repetition is as many timed rounds as take [`LEAST`] together; their mean is the sample, the
-//!   median of the repetitions counts, and their range is shown.
+//! - A repetition is as many timed rounds as take [`LEAST`] together. The contestants take turns
+//!   round by round, so that a busy moment of the machine falls on all of them; each repetition
+//!   begins with another one, and every second one goes backwards.
+//! - Before each round everything dirty is written out.
+//! - The median of the rounds is the sample of a repetition, the median of the repetitions counts,
+//!   and their range is shown.
 
 mod data;
 mod metadata;
@@ -29,7 +31,7 @@ use crate::target::Mount;
 const LEAST: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 150 });
 
 /// More rounds than these would make what is not timed take too long.
-const MOST_ROUNDS: u32 = 24;
+const MOST_ROUNDS: u32 = 10;
 
 /// One loop.
 pub struct Workload {
@@ -168,11 +170,7 @@ fn measure_one(
         });
     }
     for repetition in 0..repetitions {
-        for index in turns(repetition, contestants.len()) {
-            let contestant = &contestants[index];
-            repeat(workload, contestant, &mut scores[index])
-                .with_context(|| contestant.name.clone())?;
-        }
+        repeat(workload, contestants, &mut scores, repetition)?;
     }
     Ok(judge(workload, contestants, scores))
 }
@@ -207,31 +205,65 @@ fn round(workload: &Workload, room: &Room) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-fn repeat(workload: &Workload, contestant: &Contestant, score: &mut Score) -> Result<()> {
-    let room = Room::new(contestant, &format!("repetition-{}", score.samples.len()))?;
-    (workload.prepare)(&room)?;
-    let mut total = Duration::ZERO;
-    for number in 0..score.rounds {
-        if number > 0 {
-            total += round(workload, &room)?;
-            continue;
-        }
-        (workload.before)(&room)?;
-        let before = requests(contestant)?;
-        let start = Instant::now();
-        (workload.run)(&room.dir)?;
-        total += start.elapsed();
-        for (operation, count) in requests(contestant)? {
-            let count = count - before.get(&operation).copied().unwrap_or(0).min(count);
-            if count > 0 {
-                *score.requests.entry(operation).or_default() += count;
+fn repeat(
+    workload: &Workload,
+    contestants: &[Contestant],
+    scores: &mut [Score],
+    repetition: usize,
+) -> Result<()> {
+    let mut rooms = Vec::new();
+    for contestant in contestants {
+        let room = Room::new(contestant, &format!("repetition-{repetition}"))?;
+        (workload.prepare)(&room).with_context(|| contestant.name.clone())?;
+        rooms.push(room);
+    }
+    let mut times = vec![Vec::new(); contestants.len()];
+    let most = scores.iter().map(|score| score.rounds).max().unwrap_or(0);
+    for number in 0..most {
+        for index in turns(repetition, contestants.len()) {
+            if number >= scores[index].rounds {
+                continue;
             }
+            let contestant = &contestants[index];
+            let time = if number == 0 {
+                counted_round(
+                    workload,
+                    contestant,
+                    &rooms[index],
+                    &mut scores[index].requests,
+                )
+            } else {
+                round(workload, &rooms[index])
+            };
+            let time = time.with_context(|| contestant.name.clone())?;
+            times[index].push(time.as_secs_f64());
         }
     }
-    score
-        .samples
-        .push(total.as_secs_f64() / f64::from(score.rounds));
+    for (score, times) in scores.iter_mut().zip(times) {
+        score.samples.push(Times::of(times).median);
+    }
     Ok(())
+}
+
+/// A round whose requests are added to `total`. Asking for them is not timed.
+fn counted_round(
+    workload: &Workload,
+    contestant: &Contestant,
+    room: &Room,
+    total: &mut BTreeMap<String, u64>,
+) -> Result<Duration> {
+    (workload.before)(room)?;
+    let before = requests(contestant)?;
+    let start = Instant::now();
+    (workload.run)(&room.dir)?;
+    let time = start.elapsed();
+    for (operation, count) in requests(contestant)? {
+        let count = count - before.get(&operation).copied().unwrap_or(0).min(count);
+        if count > 0 {
+            *total.entry(operation).or_default() += count;
+        }
+    }
+    Ok(time)
 }
 
 fn judge(workload: &Workload, contestants: &[Contestant], scores: Vec<Score>) -> Vec<Measurement> {
