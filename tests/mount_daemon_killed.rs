@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use dynamicfs::mount::UnmountMode;
-use dynamicfs::{DynamicFS, IoMode, LockMode, OptimizedFUSEConfig};
+use dynamicfs::{DynamicFS, IoMode, LockMode};
 use rustix::process::Signal;
 use support::helper::{self, Helper};
 use support::sys::{self, Lock};
@@ -31,8 +31,7 @@ fn daemon(arguments: &[String]) {
     let [source, mountpoint, io_mode] = arguments else {
         panic!("three arguments");
     };
-    let mut config = OptimizedFUSEConfig::balanced();
-    config.io_mode = io_mode.parse().expect("a mode");
+    let mut config = support::with_io_mode(io_mode.parse().expect("a mode"));
     config.lock_mode = LockMode::Daemon;
     let options = config.to_mount_options();
     let storage = Box::new(support::local_storage(Path::new(source), &config));
@@ -261,7 +260,7 @@ fn callers_blocked_in_requests_are_released() {
             sys::lock(&lock, libc::F_OFD_SETLKW, held).expect_err("held by another")
         });
         wait_for("the daemon has the lock request", DEADLINE, || {
-            all_are_blocked(&[waits.0.clone()])
+            all_are_blocked(std::slice::from_ref(&waits.0))
         });
         scene.daemon.signal(Signal::STOP);
         let (open, name, list) = (

@@ -328,7 +328,7 @@ fn an_error_of_the_data_is_told_to_who_reads_writes_or_syncs() {
     for io_mode in [IoMode::WriteThrough, IoMode::WritebackCache, IoMode::Direct] {
         for enable_writeback in [true, false] {
             let mut config = with_io_mode(io_mode);
-            config.enable_writeback = enable_writeback;
+            config.enable_writeback |= enable_writeback;
             let case = format!("{io_mode}, writeback {enable_writeback}");
             let (storage, mount) = failing_mount(config);
             let mut options = OpenOptions::new();

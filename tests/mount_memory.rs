@@ -260,7 +260,7 @@ fn every_io_mode_of_the_mount_keeps_data_right() {
     ] {
         for enable_writeback in [true, false] {
             let mut config = support::with_io_mode(io_mode);
-            config.enable_writeback = enable_writeback;
+            config.enable_writeback |= enable_writeback;
             let (storage, mount) = mounted(config);
             let mut numbers = Lcg(31);
             let mut model = vec![0; 200_000];

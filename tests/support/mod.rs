@@ -77,6 +77,7 @@ pub fn presets() -> Vec<(String, OptimizedFUSEConfig)> {
 pub fn with_io_mode(io_mode: IoMode) -> OptimizedFUSEConfig {
     let mut config = OptimizedFUSEConfig::balanced();
     config.io_mode = io_mode;
+    config.enable_writeback = io_mode == IoMode::WritebackCache;
     config
 }
 
