@@ -156,9 +156,9 @@ fn within_its_lifetime_nothing_is_asked_twice() {
             std::os::unix::fs::symlink("file", root.join("dir/link")).unwrap();
         });
         let (file, link) = (mount.path("dir/file"), mount.path("dir/link"));
-        let stat = || fs::metadata(&file).unwrap().len();
+        let stat = || assert_eq!(fs::metadata(&file).unwrap().len(), 1);
         assert_eq!(requests(&mount, stat, stat), 0, "{preset:?}: stat");
-        let follow = || fs::metadata(&link).unwrap().len();
+        let follow = || assert_eq!(fs::metadata(&link).unwrap().len(), 1);
         assert_eq!(
             requests(&mount, follow, follow),
             0,
