@@ -261,7 +261,7 @@ fn callers_blocked_in_requests_are_released() {
             sys::lock(&lock, libc::F_OFD_SETLKW, held).expect_err("held by another")
         });
         wait_for("the daemon has the lock request", DEADLINE, || {
-            all_are_blocked(&[waits.0.clone()])
+            all_are_blocked(std::slice::from_ref(&waits.0))
         });
         scene.daemon.signal(Signal::STOP);
         let (open, name, list) = (
