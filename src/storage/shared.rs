@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, FallocateFlags, RenameFlags, XattrFlags};
+use rustix::fs::{Access, FallocateFlags, IFlags, RenameFlags, XattrFlags};
 
 use super::FilesystemInterface;
 use super::types::*;
@@ -93,11 +93,43 @@ impl<S: FilesystemInterface + ?Sized> FilesystemInterface for Arc<S> {
         fn fallocate(
             &self, caller: &Caller, ino: Ino, fh: Fh, mode: FallocateFlags, offset: u64, len: u64,
         ) -> Result<()>;
+        fn getflags(&self, ino: Ino) -> Result<IFlags>;
+        fn setflags(&self, caller: &Caller, ino: Ino, flags: IFlags) -> Result<()>;
+        fn get_fsxattr(&self, ino: Ino) -> Result<FsXAttr>;
+        fn set_fsxattr(&self, caller: &Caller, ino: Ino, attributes: &FsXAttr) -> Result<()>;
         fn lseek(&self, ino: Ino, fh: Fh, offset: u64, to: SeekTo) -> Result<u64>;
         fn copy_file_range(
             &self, caller: &Caller, ino_in: Ino, fh_in: Fh, offset_in: u64, ino_out: Ino,
             fh_out: Fh, offset_out: u64, len: u64,
         ) -> Result<usize>;
         fn prefetch(&self, ino: Ino, fh: Fh, offset: u64, len: u64) -> Result<Prefetch>;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// The names of the methods that a source text declares, sorted.
+    fn methods(source: &str) -> Vec<&str> {
+        let mut names: Vec<_> = source
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix("fn "))
+            .filter_map(|rest| rest.split('(').next())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn every_method_of_the_trait_is_forwarded() {
+        let (forwarded, _tests) = include_str!("shared.rs")
+            .split_once("#[cfg(test)]")
+            .expect("this module");
+        let all = methods(include_str!("interface.rs"));
+        assert!(all.len() > 40);
+        let forwarded: Vec<_> = methods(forwarded)
+            .into_iter()
+            .filter(|name| !name.starts_with('$'))
+            .collect();
+        assert_eq!(forwarded, all);
     }
 }

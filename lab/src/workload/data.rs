@@ -13,7 +13,7 @@ const BLOCK: usize = 1 << 20;
 /// The test of this module needs no more than a few.
 const BLOCKS: u64 = if cfg!(test) { 4 } else { 256 };
 const PAGE: usize = 4096;
-const RANDOM_OPERATIONS: u64 = 16_384;
+const RANDOM_OPERATIONS: u64 = 8_192;
 
 const COLD: &str = "mount's page cache dropped (posix_fadvise DONTNEED on the mount's file), \
                     backing file in the page cache of ext4 (just written there)";

@@ -11,11 +11,11 @@ use super::{Room, Workload};
 
 const FILES: usize = 2_000;
 const ENTRIES: usize = 5_000;
-const OPENS: usize = 20;
+const OPENS: usize = 5;
 const HOT_FILES: usize = 200;
-const STATS: usize = 10;
-const LISTINGS: usize = 10;
-const GETXATTRS: usize = 20_000;
+const STATS: usize = 2;
+const LISTINGS: usize = 5;
+const GETXATTRS: usize = 4_000;
 const XATTR: &str = "user.lab";
 const CONTENT: [u8; 4096] = [7; 4096];
 

@@ -31,7 +31,7 @@ use crate::target::Mount;
 const LEAST: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 150 });
 
 /// More rounds than these would make what is not timed take too long.
-const MOST_ROUNDS: u32 = 10;
+const MOST_ROUNDS: u32 = 20;
 
 /// One loop.
 pub struct Workload {
