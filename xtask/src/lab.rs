@@ -46,8 +46,11 @@ pub(crate) struct Review {
     accept: bool,
 }
 
-/// Repetitions of a workload.
-const REPETITIONS: usize = 5;
+/// Repetitions of a workload in a whole run, which is to end within a coffee break.
+const REPETITIONS: usize = 3;
+
+/// Repetitions when nothing but the workloads is asked for.
+const REPETITIONS_ALONE: usize = 5;
 
 pub(crate) fn run(verb: &Verb) -> Result<bool> {
     match verb {
@@ -65,7 +68,7 @@ fn lab_measure(args: &Conformance) -> Result<bool> {
     namespace::isolate()?;
     let bench = args.bench(&paths)?;
     let progress = Progress::new(workload::all().len());
-    let measurements = measure(&bench, &args.plan().presets, &progress)?;
+    let measurements = measure(&bench, &args.plan().presets, REPETITIONS_ALONE, &progress)?;
     progress.finish();
     println!("{}", report::workload_table(&measurements));
     Ok(true)
@@ -91,7 +94,7 @@ fn lab_run(args: &Run) -> Result<bool> {
         workloads: Vec::new(),
     };
     if !plan.quick {
-        match measure(&bench, &plan.presets, &progress) {
+        match measure(&bench, &plan.presets, REPETITIONS, &progress) {
             Ok(measurements) => report.workloads = measurements,
             Err(error) => report
                 .conformance
@@ -102,9 +105,12 @@ fn lab_run(args: &Run) -> Result<bool> {
     progress.finish();
     report.write(&paths.lab())?;
     summary(&report, &paths);
-    let clean = report.conformance.is_clean();
+    let mut clean = report.conformance.is_clean();
     if is_everything(args) {
-        report::review(&paths)?;
+        if let Err(difference) = report::review(&paths) {
+            eprintln!("{difference:#}");
+            clean = false;
+        }
     } else {
         println!("not compared with the accepted report: this was not a full run");
     }
@@ -124,6 +130,7 @@ fn is_everything(args: &Run) -> bool {
 fn measure(
     bench: &Bench,
     presets: &[Preset],
+    repetitions: usize,
     progress: &Progress,
 ) -> Result<Vec<workload::Measurement>> {
     // On the image that is behind the mounts too: another one has another history.
@@ -149,7 +156,7 @@ fn measure(
             mount: Some(mount),
         });
     }
-    let measurements = workload::measure(&contestants, REPETITIONS, progress)?;
+    let measurements = workload::measure(&contestants, repetitions, progress)?;
     for contestant in contestants {
         if let Some(mount) = contestant.mount {
             mount.unmount()?;

@@ -1,4 +1,5 @@
-//! Names, attributes and small files.
+//! Names, attributes and small files. What is not timed happens behind the mount where that is
+//! equivalent: it is many times faster than through the slowest contestant.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -35,7 +36,7 @@ pub(super) fn workloads() -> Vec<Workload> {
         Workload {
             name: "stat files",
             caches: HOT,
-            prepare: |room| create_files(&room.dir),
+            prepare: |room| create_files(&room.backing),
             before: warm_stat,
             run: stat_files,
         },
@@ -49,14 +50,14 @@ pub(super) fn workloads() -> Vec<Workload> {
         Workload {
             name: "open, read, close 4 KiB",
             caches: HOT,
-            prepare: |room| create_files(&room.dir),
+            prepare: |room| create_files(&room.backing),
             before: warm_open,
             run: open_files,
         },
         Workload {
             name: "readdir of 5,000",
             caches: LISTED,
-            prepare: |room| fill_directory(&room.dir),
+            prepare: |room| fill_directory(&room.backing),
             before: warm_list,
             run: list,
         },
@@ -174,28 +175,24 @@ fn remove_files(room: &Room) -> Result<()> {
 
 /// All files anew, and known to the kernel.
 fn recreate_files(room: &Room) -> Result<()> {
-    create_files(&room.dir)?;
+    create_files(&room.backing)?;
     room.settle()?;
     stat_each(&room.dir)
 }
 
 fn warm_stat(room: &Room) -> Result<()> {
-    room.settle()?;
     stat_each(&room.dir)
 }
 
 fn warm_open(room: &Room) -> Result<()> {
-    room.settle()?;
     open_each(&room.dir)
 }
 
 fn warm_list(room: &Room) -> Result<()> {
-    room.settle()?;
     list_once(&room.dir)
 }
 
 fn warm_xattr(room: &Room) -> Result<()> {
-    room.settle()?;
     getxattr(room.dir.join("attributed"), XATTR, &mut [0_u8; 64])?;
     Ok(())
 }

@@ -6,7 +6,7 @@
 //! - A repetition is as many timed rounds as take [`LEAST`] together. The contestants take turns
 //!   round by round, so that a busy moment of the machine falls on all of them; each repetition
 //!   begins with another one, and every second one goes backwards.
-//! - Before each round everything dirty is written out.
+//! - Before a repetition, and before each round that writes, everything dirty is written out.
 //! - The median of the rounds is the sample of a repetition, the median of the repetitions counts,
 //!   and their range is shown.
 
@@ -215,6 +215,7 @@ fn repeat(
     for contestant in contestants {
         let room = Room::new(contestant, &format!("repetition-{repetition}"))?;
         (workload.prepare)(&room).with_context(|| contestant.name.clone())?;
+        room.settle()?;
         rooms.push(room);
     }
     let mut times = vec![Vec::new(); contestants.len()];
