@@ -48,6 +48,11 @@ impl Paths {
         self.target.join("release").join(name)
     }
 
+    /// A program of the workspace, built as the verbs are.
+    pub fn debug(&self, name: &str) -> PathBuf {
+        self.target.join("debug").join(name)
+    }
+
     /// The accepted differences.
     pub fn exceptions(&self) -> PathBuf {
         self.root.join("lab/exceptions.toml")

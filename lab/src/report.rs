@@ -250,10 +250,13 @@ pub fn review(paths: &Paths) -> Result<()> {
     settings.set_snapshot_path(paths.snapshots());
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    // insta reports by panicking, after it has printed the difference.
+    // insta reports by panicking, after it has printed the difference: nobody wants to see where.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
     let same = catch_unwind(AssertUnwindSafe(|| {
         settings.bind(|| insta::assert_snapshot!("lab__host", text));
     }));
+    std::panic::set_hook(hook);
     if same.is_err() {
         bail!(
             "the result is not the accepted one; when it should be, run \

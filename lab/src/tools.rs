@@ -27,7 +27,7 @@ pub struct Tool {
 pub const PJDFSTEST: Tool = Tool {
     name: "pjdfstest",
     version: "0.2.2",
-    debug: false,
+    debug: true,
 };
 /// Random reads and writes checked against a model in memory.
 pub const FSX: Tool = Tool {

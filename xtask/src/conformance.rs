@@ -107,10 +107,8 @@ impl Args {
             tools::ensure_tool(paths, tools::FSX)?;
         }
         if plan.suites.contains(&Suite::Suite) {
-            build(
-                paths,
-                &["--package", "dynamicfs-lab", "--bin", "dynamicfs-suite"],
-            )?;
+            // Of this very profile: its dependencies are built already.
+            build(paths, &["--package=dynamicfs-lab", "--bin=dynamicfs-suite"])?;
         }
         Ok(())
     }
@@ -119,7 +117,7 @@ impl Args {
     pub(crate) fn prepare_command(&self, paths: &Paths) -> Result<()> {
         tools::ensure_packages(tools::LAB_PACKAGES)?;
         if self.command.is_none() {
-            build(paths, &["--package", "dynamicfs"])?;
+            build(paths, &["--release", "--package=dynamicfs"])?;
         }
         Ok(())
     }
@@ -135,16 +133,15 @@ impl Args {
     }
 }
 
-/// Builds for measuring.
 fn build(paths: &Paths, what: &[&str]) -> Result<()> {
-    eprintln!("building {}", what.last().unwrap_or(&"all"));
+    eprintln!("building: cargo build {}", what.join(" "));
     let shell = Shell::new()?;
     shell.change_dir(&paths.root);
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let target = &paths.target;
     cmd!(
         shell,
-        "{cargo} build --release --quiet {what...} --target-dir {target}"
+        "{cargo} build --quiet {what...} --target-dir {target}"
     )
     .quiet()
     .run()?;

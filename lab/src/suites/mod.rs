@@ -95,7 +95,7 @@ impl Programs {
         Programs {
             pjdfstest: paths.tool("pjdfstest"),
             fsx: paths.tool("fsx"),
-            suite: paths.release("dynamicfs-suite"),
+            suite: paths.debug("dynamicfs-suite"),
         }
     }
 }
