@@ -3,7 +3,7 @@
 //! What makes the ratios fair:
 //! - All contestants work on one ext4 image, each in a directory of its own beside the others, and
 //!   in a fresh one for each repetition.
-//! - A repetition is as many timed rounds as take [`LEAST`] together. The contestants take turns
+//! - A repetition is as many timed rounds as take 150 ms together. The contestants take turns
 //!   round by round, so that a busy moment of the machine falls on all of them; each repetition
 //!   begins with another one, and every second one goes backwards.
 //! - Before a repetition, and before each round that writes, everything dirty is written out.
