@@ -193,6 +193,12 @@ impl Drop for TestMount {
             let _ = rustix::mount::unmount(&self.mountpoint, flags);
         }
         drop(handle);
+        // A guard of a mount inside may be dropped after this one, too late for the directory.
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let inside = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for path in inside.filter(|path| Path::new(path).starts_with(self.dir.path())) {
+            let _ = rustix::mount::unmount(path, UnmountFlags::DETACH);
+        }
     }
 }
 
