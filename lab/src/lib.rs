@@ -1,9 +1,11 @@
 //! The lab: runs conformance suites and workloads on native ext4 and on every preset, and compares.
 
+pub mod bench;
 pub mod compare;
 pub mod conformance;
 pub mod exceptions;
 pub mod image;
+pub mod meter;
 pub mod namespace;
 pub mod outcome;
 pub mod paths;

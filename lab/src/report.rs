@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use serde::{Deserialize, Serialize};
 
+use crate::bench::result::Bench;
 use crate::compare::Comparison;
 use crate::conformance::Conformance;
 use crate::paths::Paths;
-use crate::workload::Measurement;
 
 /// All of one run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -21,8 +21,8 @@ pub struct Report {
     pub kernel: String,
     /// The suites.
     pub conformance: Conformance,
-    /// The workloads.
-    pub workloads: Vec<Measurement>,
+    /// The workloads; `None` in a quick run, or when they could not be run.
+    pub workloads: Option<Bench>,
 }
 
 const MARK: &str = "differs from ext4";
@@ -141,47 +141,6 @@ pub fn stable(conformance: &Conformance) -> String {
     text
 }
 
-/// The table of the workloads.
-pub fn workload_table(measurements: &[Measurement]) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header([
-        "workload",
-        "on",
-        "median ms (min–max)",
-        "to ext4 (per repetition)",
-        "to baseline",
-        "requests",
-    ]);
-    for m in measurements {
-        let ms = |seconds: f64| seconds * 1e3;
-        let requests: Vec<String> = m
-            .requests
-            .iter()
-            .map(|(op, n)| format!("{op} {n}"))
-            .collect();
-        table.add_row([
-            m.workload.clone(),
-            m.contestant.clone(),
-            format!(
-                "{:.1} ({:.1}–{:.1}){}",
-                ms(m.times.median),
-                ms(m.times.min),
-                ms(m.times.max),
-                if m.times.is_noisy() { " noisy" } else { "" }
-            ),
-            format!(
-                "{:.2} ({:.2}–{:.2})",
-                m.to_ext4, m.to_ext4_range.0, m.to_ext4_range.1
-            ),
-            m.to_baseline
-                .map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")),
-            requests.join(", "),
-        ]);
-    }
-    table
-}
-
 fn markdown(report: &Report) -> String {
     let as_markdown = |mut table: Table| {
         table.load_style(comfy_table::presets::ASCII_MARKDOWN);
@@ -197,20 +156,6 @@ fn markdown(report: &Report) -> String {
     let details = details(&report.conformance);
     for line in details.lines() {
         let _ = writeln!(text, "- {line}");
-    }
-    if !report.workloads.is_empty() {
-        let _ = write!(
-            text,
-            "\n## Workloads\n\n{}\n\nCaches when the clock starts:\n\n",
-            as_markdown(workload_table(&report.workloads))
-        );
-        let mut seen = Vec::new();
-        for m in &report.workloads {
-            if !seen.contains(&&m.workload) {
-                seen.push(&m.workload);
-                let _ = writeln!(text, "- {}: {}.", m.workload, m.caches);
-            }
-        }
     }
     text
 }
@@ -319,7 +264,7 @@ mod tests {
         let report = Report {
             kernel: "6.18.0".to_owned(),
             conformance: sample(),
-            workloads: Vec::new(),
+            workloads: None,
         };
         insta::assert_snapshot!(markdown(&report));
     }

@@ -1,20 +1,16 @@
 //! `cargo xtask lab`
 
 use std::env;
-use std::fs;
 use std::io::{IsTerminal, stdout};
 use std::process::Command;
 
 use anyhow::Result;
 use clap::Subcommand;
-use dynamicfs::config::Preset;
-use dynamicfs_lab::conformance::{Bench, run as run_plan};
+use dynamicfs_lab::conformance::run as run_plan;
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
 use dynamicfs_lab::report::Report;
 use dynamicfs_lab::suites::Programs;
-use dynamicfs_lab::target::Permissions;
-use dynamicfs_lab::workload::{self, Contestant};
 use dynamicfs_lab::{exceptions, namespace, report};
 
 use crate::conformance::{Args as Conformance, PresetChoice, SuiteChoice};
@@ -23,8 +19,6 @@ use crate::conformance::{Args as Conformance, PresetChoice, SuiteChoice};
 pub(crate) enum Verb {
     /// Run suites and workloads, and write target/lab/report.md and report.json
     Run(Run),
-    /// Only the workloads: print their ratios to ext4 and `baseline`
-    Measure(Conformance),
     /// Show how the last run differs from the accepted one in tests/snapshots
     Review(Review),
 }
@@ -46,32 +40,11 @@ pub(crate) struct Review {
     accept: bool,
 }
 
-/// Repetitions of a workload in a whole run, which is to end within a coffee break.
-const REPETITIONS: usize = 3;
-
-/// Repetitions when nothing but the workloads is asked for.
-const REPETITIONS_ALONE: usize = 5;
-
 pub(crate) fn run(verb: &Verb) -> Result<bool> {
     match verb {
         Verb::Run(args) => lab_run(args),
-        Verb::Measure(args) => lab_measure(args),
         Verb::Review(args) => review(args),
     }
-}
-
-fn lab_measure(args: &Conformance) -> Result<bool> {
-    let paths = Paths::discover();
-    if !namespace::is_isolated() {
-        args.prepare_command(&paths)?;
-    }
-    namespace::isolate()?;
-    let bench = args.bench(&paths)?;
-    let progress = Progress::new(workload::all().len());
-    let measurements = measure(&bench, &args.plan().presets, REPETITIONS_ALONE, &progress)?;
-    progress.finish();
-    println!("{}", report::workload_table(&measurements));
-    Ok(true)
 }
 
 fn lab_run(args: &Run) -> Result<bool> {
@@ -83,25 +56,15 @@ fn lab_run(args: &Run) -> Result<bool> {
     namespace::isolate()?;
     let plan = args.conformance.plan();
     let bench = args.conformance.bench(&paths)?;
-    let workloads = if plan.quick { 0 } else { workload::all().len() };
-    let progress = Progress::new(plan.suites.len() + plan.runs().len() + workloads);
-    let mut report = Report {
+    let progress = Progress::new(plan.suites.len() + plan.runs().len());
+    let report = Report {
         kernel: rustix::system::uname()
             .release()
             .to_string_lossy()
             .into_owned(),
         conformance: run_plan(&plan, &bench, &Programs::of(&paths), &exceptions, &progress),
-        workloads: Vec::new(),
+        workloads: None,
     };
-    if !plan.quick {
-        match measure(&bench, &plan.presets, REPETITIONS, &progress) {
-            Ok(measurements) => report.workloads = measurements,
-            Err(error) => report
-                .conformance
-                .errors
-                .push(format!("workloads: {error:#}")),
-        }
-    }
     progress.finish();
     report.write(&paths.lab())?;
     summary(&report, &paths);
@@ -127,50 +90,9 @@ fn is_everything(args: &Run) -> bool {
         && conformance.command.is_none()
 }
 
-fn measure(
-    bench: &Bench,
-    presets: &[Preset],
-    repetitions: usize,
-    progress: &Progress,
-) -> Result<Vec<workload::Measurement>> {
-    // On the image that is behind the mounts too: another one has another history.
-    let ext4 = bench.backing.path().join("ext4");
-    fs::create_dir_all(&ext4)?;
-    let mut contestants = vec![Contestant {
-        name: "ext4".to_owned(),
-        dir: ext4.clone(),
-        backing: ext4,
-        mount: None,
-    }];
-    let baseline = (!presets.contains(&Preset::Baseline)).then_some(Preset::Baseline);
-    for preset in presets.iter().copied().chain(baseline) {
-        let backing = bench.source(preset)?;
-        let mountpoint = bench.mountpoint(preset);
-        let mount = bench
-            .command()
-            .mount(&backing, &mountpoint, preset, Permissions::Kernel)?;
-        contestants.push(Contestant {
-            name: preset.name().to_owned(),
-            dir: mountpoint,
-            backing,
-            mount: Some(mount),
-        });
-    }
-    let measurements = workload::measure(&contestants, repetitions, progress)?;
-    for contestant in contestants {
-        if let Some(mount) = contestant.mount {
-            mount.unmount()?;
-        }
-    }
-    Ok(measurements)
-}
-
 fn summary(report: &Report, paths: &Paths) {
     println!("{}", report::table(&report.conformance.comparisons));
     print!("{}", report::details(&report.conformance));
-    if !report.workloads.is_empty() {
-        println!("{}", report::workload_table(&report.workloads));
-    }
     let verdict = if report.conformance.is_clean() {
         paint("32", "no difference from ext4 beyond the accepted ones")
     } else {

@@ -1,0 +1,1 @@
+//! What a person sees of a run: tables on a terminal, Markdown, HTML.

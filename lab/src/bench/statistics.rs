@@ -1,0 +1,88 @@
+//! What several samples say together.
+
+use serde::{Deserialize, Serialize};
+
+/// The middle half of the samples may spread over this part of their median before the row counts
+/// as noisy.
+const NOISY: f64 = 0.10;
+
+/// Median and range. Quartiles are interpolated linearly between neighbours (type 7 of Hyndman and
+/// Fan, "Sample quantiles in statistical packages", 1996).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Least.
+    pub min: f64,
+    /// A quarter is less.
+    pub lower: f64,
+    /// Half is less.
+    pub median: f64,
+    /// Three quarters are less.
+    pub upper: f64,
+    /// Greatest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of the samples; `None` without any.
+    pub fn of(samples: impl IntoIterator<Item = f64>) -> Option<Spread> {
+        let mut samples: Vec<f64> = samples.into_iter().collect();
+        samples.sort_unstable_by(f64::total_cmp);
+        let last = samples.len().checked_sub(1)?;
+        let at = |part: f64| {
+            let place = part * last as f64;
+            let (below, above) = (samples[place as usize], samples[place.ceil() as usize]);
+            below + (above - below) * place.fract()
+        };
+        Some(Spread {
+            min: samples[0],
+            lower: at(0.25),
+            median: at(0.5),
+            upper: at(0.75),
+            max: samples[last],
+        })
+    }
+
+    /// Whether the middle half spreads over more than a tenth of the median.
+    pub fn is_noisy(&self) -> bool {
+        (self.upper - self.lower) > NOISY * self.median
+    }
+
+    /// Whether the two ranges have a value in common.
+    pub fn overlaps(&self, other: &Spread) -> bool {
+        self.min <= other.max && other.min <= self.max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles_lie_between_neighbours() {
+        let spread = Spread::of([4.0, 1.0, 3.0, 2.0]).unwrap();
+        let expected = Spread {
+            min: 1.0,
+            lower: 1.75,
+            median: 2.5,
+            upper: 3.25,
+            max: 4.0,
+        };
+        assert_eq!(spread, expected);
+        assert_eq!(Spread::of([]), None);
+        assert_eq!(Spread::of([7.0]).unwrap().upper, 7.0);
+    }
+
+    #[test]
+    fn one_outlier_of_five_makes_no_noise() {
+        let calm = Spread::of([1.0, 1.02, 1.04, 1.01, 3.0]).unwrap();
+        assert!(!calm.is_noisy());
+        assert!(Spread::of([1.0, 1.2, 1.4, 1.1, 3.0]).unwrap().is_noisy());
+    }
+
+    #[test]
+    fn ranges_that_touch_overlap() {
+        let spread = |a, b| Spread::of([a, b]).unwrap();
+        assert!(spread(1.0, 2.0).overlaps(&spread(2.0, 3.0)));
+        assert!(!spread(1.0, 2.0).overlaps(&spread(2.1, 3.0)));
+    }
+}

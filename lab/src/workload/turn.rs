@@ -1,0 +1,249 @@
+//! The clock of a workload.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, ensure};
+use histogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::meter::{Cpu, Meter};
+
+/// Operations between two looks at the clock: a look costs a tenth of a cached stat.
+const BATCH: u64 = 8;
+
+/// How long a turn is.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    /// No operation is begun after this time.
+    pub time: Duration,
+    /// Nor more than these, whatever the time.
+    pub operations: u64,
+}
+
+/// What a turn measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Operations done.
+    pub operations: u64,
+    /// Wall time of all of them.
+    pub seconds: f64,
+    /// CPU time of all of them.
+    pub cpu: Cpu,
+    /// How long single operations took, where that is the question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Percentiles>,
+}
+
+impl Sample {
+    /// Wall time of one operation.
+    pub fn seconds_per_operation(&self) -> f64 {
+        self.seconds / self.operations as f64
+    }
+}
+
+/// Latencies in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// Half are faster.
+    pub p50: f64,
+    /// Nine of ten are faster.
+    pub p90: f64,
+    /// 99 of 100 are faster.
+    pub p99: f64,
+    /// 999 of 1,000 are faster.
+    pub p999: f64,
+}
+
+/// Times what a workload does. Exactly one of its methods is called in a turn, once.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    budget: Budget,
+    meter: &'a Meter,
+    sample: Option<Sample>,
+}
+
+impl<'a> Turn<'a> {
+    /// A turn of that length; `meter` knows whose CPU time counts.
+    pub fn new(budget: Budget, meter: &'a Meter) -> Self {
+        Turn {
+            budget,
+            meter,
+            sample: None,
+        }
+    }
+
+    /// Calls `operation` with 0, 1, 2 … until the budget is spent, or `most` are done.
+    ///
+    /// # Errors
+    ///
+    /// The first one of `operation`.
+    pub fn repeat(
+        &mut self,
+        most: u64,
+        mut operation: impl FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
+        let Budget { time, operations } = self.budget;
+        let most = most.min(operations);
+        self.timed(|| {
+            let start = Instant::now();
+            let mut done = 0;
+            while done < most && start.elapsed() < time {
+                for _ in 0..BATCH.min(most - done) {
+                    operation(done)?;
+                    done += 1;
+                }
+            }
+            Ok(done)
+        })
+    }
+
+    /// [`Turn::repeat`] with a look at the clock around each operation.
+    ///
+    /// # Errors
+    ///
+    /// The first one of `operation`.
+    pub fn repeat_each_timed(
+        &mut self,
+        most: u64,
+        mut operation: impl FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
+        // Exact to 1/128, up to 2^40 ns (18 minutes).
+        let mut latencies = Histogram::new(7, 40)?;
+        let Budget { time, operations } = self.budget;
+        let most = most.min(operations);
+        self.timed(|| {
+            let start = Instant::now();
+            let mut done = 0;
+            let mut last = start;
+            while done < most && last - start < time {
+                operation(done)?;
+                let now = Instant::now();
+                latencies.increment((now - last).as_nanos() as u64)?;
+                last = now;
+                done += 1;
+            }
+            Ok(done)
+        })?;
+        if let Some(sample) = &mut self.sample {
+            sample.latency = Some(percentiles(&latencies)?);
+        }
+        Ok(())
+    }
+
+    /// `threads` threads each call `operation` with their number and 0, 1, 2 … until the budget is
+    /// spent. The operations of all threads count.
+    ///
+    /// # Errors
+    ///
+    /// The first one of any thread, which ends all of them.
+    pub fn repeat_in_threads(
+        &mut self,
+        threads: usize,
+        operation: impl Fn(usize, u64) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let Budget { time, operations } = self.budget;
+        let most = operations.div_ceil(threads as u64);
+        let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
+        self.timed(|| {
+            let start = Instant::now();
+            let work = |thread| -> Result<()> {
+                let mut own = 0;
+                while own < most && start.elapsed() < time && !stop.load(Relaxed) {
+                    operation(thread, own).inspect_err(|_| stop.store(true, Relaxed))?;
+                    own += 1;
+                }
+                done.fetch_add(own, Relaxed);
+                Ok(())
+            };
+            thread::scope(|scope| {
+                let work = &work;
+                let workers: Vec<_> = (0..threads)
+                    .map(|thread| scope.spawn(move || work(thread)))
+                    .collect();
+                workers.into_iter().try_for_each(|worker| {
+                    worker.join().map_err(|_| anyhow!("a thread panicked"))?
+                })
+            })?;
+            Ok(done.load(Relaxed))
+        })
+    }
+
+    /// A piece of work as a whole, which tells how many operations it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, or when it did nothing.
+    pub fn timed(&mut self, work: impl FnOnce() -> Result<u64>) -> Result<()> {
+        let before = self.meter.cpu()?;
+        let start = Instant::now();
+        let operations = work()?;
+        let seconds = start.elapsed().as_secs_f64();
+        let cpu = self.meter.cpu()?.since(before);
+        self.set(Sample {
+            operations,
+            seconds,
+            cpu,
+            latency: None,
+        })
+    }
+
+    /// A program that timed itself: it did that many operations in that time, and cost more CPU
+    /// time than these (its start-up).
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, or when it did nothing.
+    pub fn timed_by_itself(
+        &mut self,
+        work: impl FnOnce() -> Result<(u64, Duration)>,
+    ) -> Result<()> {
+        let before = self.meter.cpu()?;
+        let (operations, time) = work()?;
+        let cpu = self.meter.cpu()?.since(before);
+        self.set(Sample {
+            operations,
+            seconds: time.as_secs_f64(),
+            cpu,
+            latency: None,
+        })
+    }
+
+    /// The budget, for programs that are told how long to run.
+    pub fn budget(&self) -> Budget {
+        self.budget
+    }
+
+    /// What was measured.
+    ///
+    /// # Errors
+    ///
+    /// When the workload timed nothing.
+    pub fn finish(self) -> Result<Sample> {
+        self.sample
+            .ok_or_else(|| anyhow!("the workload timed nothing"))
+    }
+
+    fn set(&mut self, sample: Sample) -> Result<()> {
+        ensure!(self.sample.is_none(), "the workload timed two things");
+        ensure!(sample.operations > 0, "no operation was done in the time");
+        self.sample = Some(sample);
+        Ok(())
+    }
+}
+
+fn percentiles(latencies: &Histogram) -> Result<Percentiles> {
+    let at = |quantile: f64| -> Result<f64> {
+        let bucket = latencies
+            .quantile_bucket(quantile)?
+            .ok_or_else(|| anyhow!("no latency was recorded"))?;
+        Ok((bucket.start() + bucket.end()) as f64 / 2e3)
+    };
+    Ok(Percentiles {
+        p50: at(0.5)?,
+        p90: at(0.9)?,
+        p99: at(0.99)?,
+        p999: at(0.999)?,
+    })
+}
