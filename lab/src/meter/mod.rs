@@ -53,6 +53,21 @@ impl Meter {
         Meter { daemons }
     }
 
+    /// For several mounts together.
+    pub fn of_all<'a>(meters: impl IntoIterator<Item = &'a Meter>) -> Self {
+        Meter {
+            daemons: meters
+                .into_iter()
+                .flat_map(|meter| meter.daemons.iter().copied())
+                .collect(),
+        }
+    }
+
+    /// The processes.
+    pub fn daemons(&self) -> &[Pid] {
+        &self.daemons
+    }
+
     /// CPU time so far.
     ///
     /// # Errors

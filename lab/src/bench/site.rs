@@ -1,0 +1,127 @@
+//! The file system that all contestants of a run work on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::image::{Image, place_for_images};
+use crate::namespace::WORKPLACE;
+use crate::paths::Paths;
+
+/// Size of the image: sparse; its inodes are enough for 13 listings of 50,000 names.
+const IMAGE_BYTES: u64 = 16 << 30;
+
+/// `f_type` of ext2, ext3 and ext4 (statfs(2)).
+const EXT4_SUPER_MAGIC: u64 = 0xef53;
+
+/// An ext4 file system, with a directory for each contestant.
+#[derive(Debug)]
+pub struct Site {
+    storage: Storage,
+    description: String,
+}
+
+#[derive(Debug)]
+enum Storage {
+    Image(Image),
+    Directory(TempDir),
+}
+
+impl Site {
+    /// On an image of its own, in memory where that suffices: compares what the processors do.
+    ///
+    /// # Errors
+    ///
+    /// When the image cannot be made or mounted.
+    pub fn image(paths: &Paths) -> Result<Self> {
+        let work = Path::new(WORKPLACE);
+        let (memory, disk) = (work.join("images"), paths.lab().join("images"));
+        let place = place_for_images(&memory, &disk);
+        let image = Image::create(place, &work.join("back"), IMAGE_BYTES)?;
+        let description = if place == memory {
+            "ext4 image in memory"
+        } else {
+            "ext4 image on disk: less than 12 GiB of memory are free"
+        };
+        Ok(Site {
+            storage: Storage::Image(image),
+            description: description.to_owned(),
+        })
+    }
+
+    /// In a new directory of a real disk's ext4, which is removed afterwards.
+    ///
+    /// # Errors
+    ///
+    /// When `directory` is not on ext4 or nothing can be made there.
+    pub fn directory(directory: &Path) -> Result<Self> {
+        let statfs = rustix::fs::statfs(directory)
+            .with_context(|| format!("cannot use {}", directory.display()))?;
+        ensure!(
+            statfs.f_type as u64 == EXT4_SUPER_MAGIC,
+            "{} is not on ext4, which everything is compared with (its file system has the magic \
+             number {:#x}); give a directory on ext4, or none for an image in memory",
+            directory.display(),
+            statfs.f_type
+        );
+        let own = tempfile::Builder::new()
+            .prefix("dynamicfs-bench-")
+            .tempdir_in(directory)
+            .with_context(|| format!("cannot make a directory in {}", directory.display()))?;
+        Ok(Site {
+            storage: Storage::Directory(own),
+            description: format!("directory {}", directory.display()),
+        })
+    }
+
+    /// In words.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The directory that belongs to a contestant, made when it is missing.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub fn source(&self, contestant: &str) -> Result<PathBuf> {
+        let root = match &self.storage {
+            Storage::Image(image) => image.path(),
+            Storage::Directory(directory) => directory.path(),
+        };
+        let source = root.join(contestant);
+        fs::create_dir_all(&source)
+            .with_context(|| format!("cannot create {}", source.display()))?;
+        Ok(source)
+    }
+
+    /// Where a contestant is mounted.
+    pub fn mountpoint(&self, contestant: &str) -> PathBuf {
+        Path::new(WORKPLACE).join("mnt").join(contestant)
+    }
+
+    /// Gives the room of deleted files back to an image in memory.
+    ///
+    /// # Errors
+    ///
+    /// When fstrim(8) fails.
+    pub fn trim(&self) -> Result<()> {
+        match &self.storage {
+            Storage::Image(image) => image.trim(),
+            Storage::Directory(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_not_on_ext4_is_refused() {
+        let error = Site::directory(Path::new("/proc")).unwrap_err().to_string();
+        assert!(error.contains("/proc is not on ext4") && error.contains("0x9fa0"), "{error}");
+    }
+}
