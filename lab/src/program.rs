@@ -31,7 +31,6 @@ impl Settings {
         };
         fs::create_dir_all(&settings.home)?;
         fs::create_dir_all(&settings.tmp)?;
-        fs::write(settings.git_settings(), "")?;
         Ok(settings)
     }
 
@@ -58,7 +57,7 @@ impl Settings {
         let mut command = self.command("git", directory);
         command
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", self.git_settings())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0");
         command
     }
@@ -111,10 +110,6 @@ impl Settings {
             }
         }
         command
-    }
-
-    fn git_settings(&self) -> PathBuf {
-        self.home.join("gitconfig")
     }
 }
 
