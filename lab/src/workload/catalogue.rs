@@ -82,11 +82,7 @@ mod tests {
             let words = one.name.split('-');
             for word in words {
                 let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-                assert!(
-                    !word.is_empty() && word.chars().all(plain),
-                    "{}",
-                    one.name
-                );
+                assert!(!word.is_empty() && word.chars().all(plain), "{}", one.name);
             }
             assert!(!one.operation.is_empty(), "{}", one.name);
         }
@@ -115,7 +111,10 @@ mod tests {
             let chosen = select(patterns).unwrap();
             chosen.iter().map(|one| one.name).collect()
         };
-        assert_eq!(names(&["unlink", "append-fsync"]), ["append-fsync", "unlink"]);
+        assert_eq!(
+            names(&["unlink", "append-fsync"]),
+            ["append-fsync", "unlink"]
+        );
         assert_eq!(names(&["walk-*", "walk-hot"]), ["walk-hot", "walk-cold"]);
         assert_eq!(names(&["rand-*-8t-direct"]).len(), 2);
         assert_eq!(names(&["*"]).len(), all().len());
@@ -185,7 +184,11 @@ mod tests {
                 let latency = workload.group == Group::Latency;
                 assert_eq!(sample.latency.is_some(), latency, "{}", workload.name);
             }
-            println!("{}: material {made:?}, all {:?}", workload.name, start.elapsed());
+            println!(
+                "{}: material {made:?}, all {:?}",
+                workload.name,
+                start.elapsed()
+            );
         }
     }
 }

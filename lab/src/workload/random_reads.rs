@@ -180,7 +180,8 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_the_words_of_fio() {
         let refusal = "fio: looks like your file system does not support direct=1/buffered=0";
-        let empty = r#"{ "jobs" : [ { "error" : 22, "read" : { "runtime" : 0, "total_ios" : 0 } } ] }"#;
+        let empty =
+            r#"{ "jobs" : [ { "error" : 22, "read" : { "runtime" : 0, "total_ios" : 0 } } ] }"#;
         let error = result(&finished(1, &format!("{refusal}\n{empty}"), "")).unwrap_err();
         assert_eq!(error.to_string(), format!("fio: exit status 1: {refusal}"));
         let error = result(&finished(0, empty, "")).unwrap_err();
