@@ -68,6 +68,18 @@ pub const PROGRAMS_PACKAGES: &[Package] = &[
     ("gcc", "gcc"),
 ];
 
+/// What the workloads of the bench run, beside cargo.
+pub const BENCH_PACKAGES: &[Package] = &[
+    ("fio", "fio"),
+    ("git", "git"),
+    ("rg", "ripgrep"),
+    ("sqlite3", "sqlite3"),
+    ("tar", "tar"),
+    ("cp", "coreutils"),
+    ("rm", "coreutils"),
+    ("gcc", "gcc"),
+];
+
 /// What the tests of the workspace run.
 pub const TEST_PACKAGES: &[Package] = &[
     ("mkfs.ext4", "e2fsprogs"),
@@ -77,6 +89,11 @@ pub const TEST_PACKAGES: &[Package] = &[
     ("sqlite3", "sqlite3"),
     ("git", "git"),
     ("rg", "ripgrep"),
+    ("fio", "fio"),
+    ("tar", "tar"),
+    ("cp", "coreutils"),
+    ("rm", "coreutils"),
+    ("gcc", "gcc"),
 ];
 
 /// Installs the packages whose programs are missing.

@@ -14,7 +14,7 @@ mod errno;
 mod failure;
 mod process;
 mod runner;
-mod sys;
+pub(crate) mod sys;
 mod util;
 
 pub use cx::Cx;

@@ -224,12 +224,13 @@ impl Map {
     }
 
     pub(crate) fn read(&self, offset: usize, len: usize) -> Vec<u8> {
-        assert!(offset + len <= self.len);
-        let at = |i| {
-            // SAFETY: inside of the mapping. Volatile, since others change it.
-            unsafe { self.start.add(offset + i).read_volatile() }
-        };
-        (0..len).map(at).collect()
+        (offset..offset + len).map(|at| self.byte(at)).collect()
+    }
+
+    pub(crate) fn byte(&self, offset: usize) -> u8 {
+        assert!(offset < self.len);
+        // SAFETY: inside of the mapping. Volatile, since others change it.
+        unsafe { self.start.add(offset).read_volatile() }
     }
 
     /// Only for mappings that are writable; elsewhere the process gets SIGSEGV.

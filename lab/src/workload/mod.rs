@@ -3,14 +3,27 @@
 //! A workload knows nothing of contestants, repetitions or reports (see [`crate::bench`]): it works
 //! in a [`Room`] and is timed by a [`Turn`].
 
+mod catalogue;
+mod data;
+mod directories;
+mod files;
+mod latency;
+mod mix;
+mod names;
+mod places;
+mod programs;
+mod random_reads;
+mod repository;
 mod room;
 mod turn;
+mod xattrs;
 
 use std::path::Path;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+pub use self::catalogue::{all, select};
 pub use self::room::{Fixtures, Room};
 pub use self::turn::{Budget, Percentiles, Sample, Turn};
 
@@ -62,7 +75,7 @@ pub enum Caches {
     /// Everything was used once right before, through the mount.
     Hot,
     /// Names and inodes were dropped machine-wide right before (`drop_caches` 2; proc_sys_vm(5)),
-    /// on the mount and behind it; pages stay.
+    /// on the mount and behind it. Pages stay, and with them the inodes of files that have any.
     ColdNames,
     /// The pages of the mount were dropped (`posix_fadvise` `DONTNEED` on the mount's file); the
     /// backing file stays in the page cache of ext4.

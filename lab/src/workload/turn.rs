@@ -85,17 +85,59 @@ impl<'a> Turn<'a> {
         mut operation: impl FnMut(u64) -> Result<()>,
     ) -> Result<()> {
         let Budget { time, operations } = self.budget;
-        let most = most.min(operations);
         self.timed(|| {
-            let start = Instant::now();
+            let until = Instant::now() + time;
+            spend(until, 0, most.min(operations), &mut operation)
+        })
+    }
+
+    /// [`Turn::repeat`] in rounds of `round` operations, each of which ends with `end`, in the
+    /// timed part: what a round left to do later is done there. The last one may be cut short.
+    ///
+    /// # Errors
+    ///
+    /// The first one of `operation` or `end`.
+    pub fn repeat_in_rounds(
+        &mut self,
+        round: u64,
+        mut operation: impl FnMut(u64) -> Result<()>,
+        mut end: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let Budget { time, operations } = self.budget;
+        self.timed(|| {
+            let until = Instant::now() + time;
             let mut done = 0;
-            while done < most && start.elapsed() < time {
-                for _ in 0..BATCH.min(most - done) {
-                    operation(done)?;
-                    done += 1;
-                }
+            while done < operations && Instant::now() < until {
+                let most = operations.min(done + round);
+                done = spend(until, done, most, &mut operation)?;
+                end()?;
             }
             Ok(done)
+        })
+    }
+
+    /// Calls `work` with 0, 1, 2 …, each time a whole of `each` operations, until the budget is
+    /// spent; once at least.
+    ///
+    /// # Errors
+    ///
+    /// The first one of `work`.
+    pub fn repeat_whole(
+        &mut self,
+        each: u64,
+        mut work: impl FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
+        let Budget { time, operations } = self.budget;
+        self.timed(|| {
+            let until = Instant::now() + time;
+            let mut times = 0;
+            loop {
+                work(times)?;
+                times += 1;
+                if times * each >= operations || Instant::now() >= until {
+                    return Ok(times * each);
+                }
+            }
         })
     }
 
@@ -233,6 +275,23 @@ impl<'a> Turn<'a> {
     }
 }
 
+/// Calls `operation` with `done` and the numbers after it, up to `most` or `until`. Returns how many
+/// are done then.
+fn spend(
+    until: Instant,
+    mut done: u64,
+    most: u64,
+    operation: &mut impl FnMut(u64) -> Result<()>,
+) -> Result<u64> {
+    while done < most && Instant::now() < until {
+        for _ in 0..BATCH.min(most - done) {
+            operation(done)?;
+            done += 1;
+        }
+    }
+    Ok(done)
+}
+
 fn percentiles(latencies: &Histogram) -> Result<Percentiles> {
     let at = |quantile: f64| -> Result<f64> {
         let bucket = latencies
@@ -246,4 +305,48 @@ fn percentiles(latencies: &Histogram) -> Result<Percentiles> {
         p99: at(0.99)?,
         p999: at(0.999)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn sample(operations: u64, time: Duration, run: impl FnOnce(&mut Turn<'_>)) -> Sample {
+        let meter = Meter::default();
+        let mut turn = Turn::new(Budget { time, operations }, &meter);
+        run(&mut turn);
+        turn.finish().unwrap()
+    }
+
+    #[test]
+    fn a_round_ends_with_its_end_also_the_last_one() {
+        let (mut seen, mut ends) = (Vec::new(), 0);
+        let sample = sample(64, LONG, |turn| {
+            turn.repeat_in_rounds(
+                25,
+                |index| {
+                    seen.push(index);
+                    Ok(())
+                },
+                || {
+                    ends += 1;
+                    Ok(())
+                },
+            )
+            .unwrap();
+        });
+        assert_eq!(sample.operations, 64);
+        assert_eq!(seen, (0..64).collect::<Vec<_>>());
+        assert_eq!(ends, 3);
+    }
+
+    #[test]
+    fn a_whole_is_done_once_at_least_and_not_again_when_the_budget_is_spent() {
+        let none = Duration::ZERO;
+        let whole = |turn: &mut Turn<'_>| turn.repeat_whole(50, |_| Ok(())).unwrap();
+        assert_eq!(sample(u64::MAX, none, whole).operations, 50);
+        assert_eq!(sample(64, LONG, whole).operations, 100);
+    }
 }

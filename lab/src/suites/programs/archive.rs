@@ -7,7 +7,8 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::tree::{Tree, hash_file};
-use super::{Cx, Seen, material};
+use super::{Cx, Seen};
+use crate::material;
 
 /// The tree of [`material::tree`], off the mount.
 pub(super) fn source(cx: &Cx) -> Result<PathBuf> {
@@ -103,4 +104,24 @@ pub(super) fn rsync_twice(cx: &Cx) -> Result<Seen> {
         "tree".to_owned(),
         json!(Tree::read(&target)?.hash()),
     )]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_is_the_same_every_time() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("not run: giving files to others needs root");
+            return;
+        }
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let trees = dirs.each_ref().map(|dir| {
+            assert!(material::tree(dir.path()).unwrap() > 1000);
+            Tree::read(dir.path()).unwrap()
+        });
+        assert_eq!(trees[0].len(), material::TREE_ENTRIES);
+        assert_eq!(trees[0].hash(), trees[1].hash());
+    }
 }

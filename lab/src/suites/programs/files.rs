@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::archive::source;
 use super::tree::{Tree, hash_file, hex};
-use super::{Cx, Seen, material};
+use super::{Cx, Seen};
+use crate::material;
 
 /// Copies onto the mount and within it, and compares.
 pub(super) fn copy_and_diff(cx: &Cx) -> Result<Seen> {

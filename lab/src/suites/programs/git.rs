@@ -9,42 +9,24 @@ use anyhow::{Result, bail, ensure};
 use serde_json::json;
 
 use super::tree::{Tree, hash_bytes};
-use super::{Cx, Seen, material};
+use super::{Cx, PROGRAM_LIMIT, Seen};
+use crate::material;
 
-/// git with no configuration but its defaults.
+const FILES: usize = 300;
+const COMMITS: usize = 200;
+
 fn git(cx: &Cx, directory: &Path) -> Command {
-    let mut command = cx.command("git");
-    command
-        .arg("-C")
-        .arg(directory)
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", cx.scratch.join("home/gitconfig"))
-        .env("GIT_TERMINAL_PROMPT", "0");
-    command
+    cx.settings.git(directory)
 }
 
 /// Clones by the protocol, so that objects are received, indexed and checked out.
 pub(super) fn clone(cx: &Cx) -> Result<Seen> {
     cx.fresh()?;
-    fs::write(cx.scratch.join("home/gitconfig"), "")?;
     let origin = cx.scratch.join("origin.git");
     let history = cx.scratch.join("history");
-    fs::write(&history, material::history())?;
-    cx.run(
-        cx.command("git")
-            .args(["init", "-q", "--bare", "-b", "main"])
-            .arg(&origin),
-    )?;
-    // git-fast-import reads standard input alone; the shell hands it the file.
-    cx.run(
-        git(cx, &origin)
-            .args([
-                "-c",
-                "alias.import=!git fast-import --quiet --done <\"$HISTORY\"",
-                "import",
-            ])
-            .env("HISTORY", &history),
-    )?;
+    fs::write(&history, material::history(FILES, COMMITS))?;
+    cx.settings
+        .import_history(&origin, &history, PROGRAM_LIMIT)?;
     let url = format!("file://{}", origin.display());
     cx.run(git(cx, &cx.dir).args(["clone", "-q", &url, "clone"]))?;
     let clone = cx.dir.join("clone");

@@ -8,14 +8,11 @@ mod build;
 mod database;
 mod files;
 mod git;
-mod material;
 mod search;
 mod tree;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
@@ -29,7 +26,7 @@ use serde_json::Value;
 use self::tree::Tree;
 use super::{Place, fresh_directory};
 use crate::outcome::{Case, Outcome, SuiteResult};
-use crate::process::{self, Finished};
+use crate::program::{self, Late, Settings};
 
 /// Limit of one program. The slowest copies 2 GiB.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(90);
@@ -37,9 +34,6 @@ const PROGRAM_LIMIT: Duration = Duration::from_secs(90);
 /// Limit of one case with all that is not a program of its own: a mount that hangs would hang the
 /// lab.
 const CASE_LIMIT: Duration = Duration::from_secs(240);
-
-/// How many lines of a failed program's standard error are kept.
-const TAIL: usize = 12;
 
 /// What a case saw that is the same on every file system.
 type Seen = BTreeMap<String, Value>;
@@ -174,16 +168,6 @@ fn case(cx: &Cx, program: &Program) -> Case {
     }
 }
 
-/// A program did not end in time.
-#[derive(Debug)]
-struct Late;
-
-impl fmt::Display for Late {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a program did not end in time")
-    }
-}
-
 /// Where a case works and with what.
 #[derive(Clone)]
 struct Cx {
@@ -193,8 +177,9 @@ struct Cx {
     dir: PathBuf,
     /// The same without the mount.
     backing: PathBuf,
-    /// Off the mount: the material and the programs' settings.
+    /// Off the mount: the material.
     scratch: PathBuf,
+    settings: Settings,
     quick: bool,
 }
 
@@ -204,14 +189,13 @@ impl Cx {
         fresh_directory(&root)?;
         let scratch = place.scratch.join("programs");
         fresh_directory(&scratch)?;
-        for dir in ["home", "tmp"] {
-            fs::create_dir(scratch.join(dir))?;
-        }
+        let settings = Settings::in_directory(&scratch)?;
         Ok(Cx {
             dir: root.clone(),
             root,
             backing: place.backing.join("programs"),
             scratch,
+            settings,
             quick: place.quick,
         })
     }
@@ -245,66 +229,20 @@ impl Cx {
         }
     }
 
-    /// A program without the settings of the user who runs the lab.
-    fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
-        let home = self.scratch.join("home");
-        command
-            .current_dir(&self.dir)
-            .env_clear()
-            .env(
-                "PATH",
-                env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()),
-            )
-            .env("HOME", &home)
-            .env("XDG_CONFIG_HOME", &home)
-            .env("TMPDIR", self.scratch.join("tmp"))
-            .env("LC_ALL", "C.UTF-8")
-            .env("TZ", "UTC");
-        command
+    /// A program that works in the directory of the case.
+    fn command(&self, name: impl AsRef<OsStr>) -> Command {
+        self.settings.command(name, &self.dir)
     }
 
-    /// Runs it and returns what it printed; a failure carries the end of its standard error.
+    /// Runs it and returns what it printed.
     fn run(&self, command: &mut Command) -> Result<String> {
-        let finished = process::run(command, PROGRAM_LIMIT)?;
-        if finished.code.is_none() {
-            return Err(anyhow!(Late).context(words(command)));
-        }
-        if !finished.success() {
-            bail!("{}", failure(command, &finished));
-        }
-        Ok(finished.stdout)
+        program::run(command, PROGRAM_LIMIT)
     }
 
-    /// [`Cx::run`] for a program that must print nothing.
+    /// Runs a program that must print nothing.
     fn run_silent(&self, command: &mut Command) -> Result<()> {
-        let printed = self.run(command)?;
-        if !printed.is_empty() {
-            bail!("{} printed: {}", words(command), tail(&printed));
-        }
-        Ok(())
+        program::run_silent(command, PROGRAM_LIMIT)
     }
-}
-
-/// The command as a person would type it, without its environment.
-fn words(command: &Command) -> String {
-    let mut words = vec![command.get_program().to_string_lossy()];
-    words.extend(command.get_args().map(OsStr::to_string_lossy));
-    words.join(" ")
-}
-
-fn failure(command: &Command, finished: &Finished) -> String {
-    let said = if finished.stderr.trim().is_empty() {
-        &finished.stdout
-    } else {
-        &finished.stderr
-    };
-    format!("{}: {}: {}", words(command), finished.ending(), tail(said))
-}
-
-fn tail(text: &str) -> String {
-    let lines: Vec<&str> = text.trim_end().lines().collect();
-    lines[lines.len().saturating_sub(TAIL)..].join("\n")
 }
 
 #[cfg(test)]
@@ -347,38 +285,5 @@ mod tests {
             cx.same_behind_the_mount().map_err(|e| e.to_string()),
             Ok(())
         );
-    }
-
-    #[test]
-    fn a_failure_names_the_program_and_the_end_of_what_it_said() {
-        let dir = tempfile::tempdir().unwrap();
-        let cx = cx(dir.path());
-        let script = "seq 100 >&2; exit 3";
-        let error = cx.run(cx.command("sh").args(["-c", script])).unwrap_err();
-        let text = error.to_string();
-        assert!(
-            text.starts_with("sh -c seq 100 >&2; exit 3: exit status 3: 89\n"),
-            "{text}"
-        );
-        assert!(text.ends_with("\n100"), "{text}");
-    }
-
-    #[test]
-    fn a_program_that_is_late_is_a_timeout_of_its_case() {
-        let error = anyhow!(Late).context("git clone");
-        assert!(error.is::<Late>());
-        assert!(!anyhow!("failed").is::<Late>());
-    }
-
-    #[test]
-    fn the_user_settings_do_not_reach_a_program() {
-        let dir = tempfile::tempdir().unwrap();
-        let cx = cx(dir.path());
-        let home = cx.run(
-            cx.command("sh")
-                .args(["-c", "echo $HOME; env | grep -c CARGO || true"]),
-        );
-        let expected = format!("{}\n0\n", cx.scratch.join("home").display());
-        assert_eq!(home.unwrap(), expected);
     }
 }

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::{Cx, Seen, material};
+use super::{Cx, Seen};
+use crate::material;
 
 /// Each way finds each occurrence.
 pub(super) fn counts(cx: &Cx) -> Result<Seen> {

@@ -1,4 +1,4 @@
-//! What the programs work on: made on the spot, the same bytes every time.
+//! What programs and workloads work on: made on the spot, the same bytes every time.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -10,17 +10,17 @@ use anyhow::Result;
 use rustix::fs::{XattrFlags, setxattr};
 
 /// A word that occurs in a known number of lines of the material.
-pub(super) const NEEDLE: &str = "dynamicfs_needle";
+pub(crate) const NEEDLE: &str = "dynamicfs_needle";
 
 /// SplitMix64: every seed gives another sequence, quickly and the same everywhere.
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Random(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,8 +28,17 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// The numbers below `count` in an order that no neighbour predicts.
+    pub(crate) fn shuffled(&mut self, count: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..count).collect();
+        for last in (1..count).rev() {
+            order.swap(last, self.next() as usize % (last + 1));
+        }
+        order
+    }
+
     /// Fills a block whose length is a multiple of 8: no zeros in a row, nothing to compress.
-    pub(super) fn fill(&mut self, block: &mut [u8]) {
+    pub(crate) fn fill(&mut self, block: &mut [u8]) {
         for word in block.chunks_exact_mut(8) {
             word.copy_from_slice(&self.next().to_le_bytes());
         }
@@ -52,14 +61,11 @@ fn needles(lines: usize) -> usize {
     (0..lines).filter(|line| line % 7 == 3).count()
 }
 
-const REPOSITORY_FILES: usize = 300;
-const REPOSITORY_COMMITS: usize = 200;
-
-/// A history for git-fast-import(1): 300 files in directories, 200 commits that change three
-/// files each. Authors and times are fixed, so that the ids of the commits are too.
-pub(super) fn history() -> String {
+/// A history for git-fast-import(1): files in directories, commits that change three files each.
+/// Authors and times are fixed, so that the ids of the commits are too.
+pub(crate) fn history(files: usize, commits: usize) -> String {
     let mut stream = String::from("reset refs/heads/main\n");
-    for commit in 0..REPOSITORY_COMMITS {
+    for commit in 0..commits {
         let message = format!("Change number {commit}\n");
         let time = 1_700_000_000 + commit * 60;
         let _ = write!(
@@ -69,14 +75,12 @@ pub(super) fn history() -> String {
             message.len()
         );
         let changed: Vec<usize> = if commit == 0 {
-            (0..REPOSITORY_FILES).collect()
+            (0..files).collect()
         } else {
-            (0..3)
-                .map(|n| (commit * 7 + n * 101) % REPOSITORY_FILES)
-                .collect()
+            (0..3).map(|n| (commit * 7 + n * 101) % files).collect()
         };
         for file in changed {
-            let seed = (commit * REPOSITORY_FILES + file) as u64;
+            let seed = (commit * files + file) as u64;
             let content = text(seed, 20 + file % 50);
             let mode = if file % 10 == 0 { "100755" } else { "100644" };
             let _ = write!(
@@ -107,7 +111,7 @@ const TREE_FILES: usize = 25;
 /// A tree with what archives have to keep: modes, owners, symlinks (also dangling), hard links,
 /// long names, deep paths, holes, empty files and directories, extended attributes.
 /// Returns how many lines have the needle.
-pub(super) fn tree(root: &Path) -> Result<usize> {
+pub(crate) fn tree(root: &Path) -> Result<usize> {
     let modes = [0o644, 0o755, 0o600, 0o444, 0o4755, 0o2755, 0o000, 0o777];
     let mut count = 0;
     for directory in 0..TREE_DIRECTORIES {
@@ -155,10 +159,21 @@ pub(super) fn tree(root: &Path) -> Result<usize> {
 
 /// How many entries [`tree`] makes, the root among them.
 #[cfg(test)]
-const TREE_ENTRIES: usize = 1 + TREE_DIRECTORIES * (TREE_FILES + 3) + 10 + 2 + 41 + 3;
+pub(crate) const TREE_ENTRIES: usize = 1 + TREE_DIRECTORIES * (TREE_FILES + 3) + 10 + 2 + 41 + 3;
+
+/// Files of text in directories of 25, as source code lies: in all `files`, each with the needle.
+pub(crate) fn sources(root: &Path, files: u64) -> Result<()> {
+    for index in 0..files {
+        let directory = root.join(format!("part-{}", index / 25));
+        fs::create_dir_all(&directory)?;
+        let content = text(index, 20 + index as usize % 80);
+        fs::write(directory.join(format!("source-{index}.txt")), content)?;
+    }
+    Ok(())
+}
 
 /// Two crates, one using the other, and no dependency that would have to be fetched.
-pub(super) fn workspace(root: &Path) -> Result<()> {
+pub(crate) fn workspace(root: &Path) -> Result<()> {
     let package = |name: &str, rest: &str| {
         format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{rest}")
     };
@@ -185,13 +200,13 @@ pub(super) fn workspace(root: &Path) -> Result<()> {
 }
 
 /// The source of the library of [`workspace`].
-pub(super) fn set_number(root: &Path, number: u32) -> Result<()> {
+pub(crate) fn set_number(root: &Path, number: u32) -> Result<()> {
     let source = format!("pub fn number() -> u32 {{\n    {number}\n}}\n");
     Ok(fs::write(root.join("number/src/lib.rs"), source)?)
 }
 
 /// Random bytes without holes, handed to `seen` block by block on the way to the file.
-pub(super) fn large_file(path: &Path, bytes: u64, mut seen: impl FnMut(&[u8])) -> io::Result<()> {
+pub(crate) fn large_file(path: &Path, bytes: u64, mut seen: impl FnMut(&[u8])) -> io::Result<()> {
     let mut file = File::create(path)?;
     let mut random = Random::new(bytes);
     let mut block = vec![0; 1 << 20];
@@ -208,22 +223,16 @@ pub(super) fn large_file(path: &Path, bytes: u64, mut seen: impl FnMut(&[u8])) -
 
 #[cfg(test)]
 mod tests {
-    use super::super::tree::Tree;
     use super::*;
 
     #[test]
-    fn the_tree_is_the_same_every_time() {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("not run: giving files to others needs root");
-            return;
-        }
-        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let trees = dirs.each_ref().map(|dir| {
-            assert!(tree(dir.path()).unwrap() > 1000);
-            Tree::read(dir.path()).unwrap()
-        });
-        assert_eq!(trees[0].len(), TREE_ENTRIES);
-        assert_eq!(trees[0].hash(), trees[1].hash());
+    fn shuffled_is_each_number_once_and_the_same_again() {
+        let order = Random::new(1).shuffled(100);
+        assert_eq!(order, Random::new(1).shuffled(100));
+        assert!(order[..50].iter().any(|&number| number >= 50));
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..100).collect::<Vec<_>>());
     }
 
     #[test]

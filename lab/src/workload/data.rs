@@ -1,0 +1,249 @@
+//! Reading and writing one file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::places::{EMPTY, cool, warm_file};
+use super::{Caches, Fixtures, Group, Material, Room, Turn, Workload};
+use crate::material::{self, Random};
+use crate::suite::sys::Map;
+
+const KIB_128: usize = 128 << 10;
+const MIB: usize = 1 << 20;
+pub(super) const PAGE: usize = 4096;
+
+/// What is appended at a time: a line of a log.
+const RECORD: [u8; 128] = [b'r'; 128];
+
+/// One file, only read.
+pub(super) const DATA: Material = Material::Shared {
+    name: "data",
+    make: |dir, fixtures| {
+        material::large_file(&dir.join("data"), read_bytes(fixtures), |_| {})?;
+        Ok(())
+    },
+};
+
+/// One file to be overwritten: the allocation of blocks would be the same work for all, and hide
+/// the rest.
+const OVERWRITTEN: Material = Material::Own {
+    make: |dir, fixtures| Ok(fs::write(dir.join("data"), vec![1; write_bytes(fixtures)])?),
+};
+
+fn read_bytes(fixtures: &Fixtures) -> u64 {
+    fixtures.amount(64, 16) << 20
+}
+
+fn write_bytes(fixtures: &Fixtures) -> usize {
+    fixtures.amount(32, 8) as usize * MIB
+}
+
+pub(super) fn workloads() -> Vec<Workload> {
+    let mut all = reads();
+    all.extend(writes());
+    all
+}
+
+fn reads() -> Vec<Workload> {
+    let read = Workload {
+        name: "",
+        group: Group::Data,
+        operation: "",
+        caches: Caches::ColdData,
+        quick: false,
+        material: DATA,
+        before: cool_data,
+        run: read_once::<MIB>,
+    };
+    vec![
+        Workload {
+            name: "read-seq-128k-cold",
+            operation: "a read of 128 KiB, in order",
+            run: read_once::<KIB_128>,
+            ..read
+        },
+        Workload {
+            name: "read-seq-128k-hot",
+            operation: "a read of 128 KiB, in order",
+            caches: Caches::Hot,
+            before: warm_data,
+            run: read_again::<KIB_128>,
+            ..read
+        },
+        Workload {
+            name: "read-seq-1m-cold",
+            operation: "a read of 1 MiB, in order",
+            quick: true,
+            ..read
+        },
+        Workload {
+            name: "read-seq-1m-hot",
+            operation: "a read of 1 MiB, in order",
+            caches: Caches::Hot,
+            before: warm_data,
+            run: read_again::<MIB>,
+            ..read
+        },
+        Workload {
+            name: "read-mmap-cold",
+            operation: "a mapped page touched, in order",
+            run: |room, turn| touch(room, turn, 1),
+            ..read
+        },
+        Workload {
+            name: "read-mmap-hot",
+            operation: "a mapped page touched, in order; the file is mapped anew for each pass",
+            caches: Caches::Hot,
+            quick: true,
+            before: warm_data,
+            run: |room, turn| touch(room, turn, u64::MAX),
+            ..read
+        },
+        Workload {
+            name: "read-rand-4k-cold",
+            operation: "a read of 4 KiB, each page of the file once at most",
+            quick: true,
+            run: read_randomly,
+            ..read
+        },
+    ]
+}
+
+fn writes() -> Vec<Workload> {
+    let write = Workload {
+        name: "",
+        group: Group::Data,
+        operation: "",
+        caches: Caches::New,
+        quick: true,
+        material: OVERWRITTEN,
+        before: Room::settle,
+        run: write_in_order::<MIB>,
+    };
+    vec![
+        Workload {
+            name: "write-seq-1m",
+            operation: "1 MiB of a file overwritten, in order; fsync after each pass",
+            ..write
+        },
+        Workload {
+            name: "write-seq-4k",
+            operation: "4 KiB of a file overwritten, in order; fsync after each pass",
+            run: write_in_order::<PAGE>,
+            ..write
+        },
+        Workload {
+            name: "write-rand-4k",
+            operation: "4 KiB of a file overwritten, in no order; fsync after each 2,048",
+            run: write_randomly,
+            ..write
+        },
+        Workload {
+            name: "append-fsync",
+            operation: "128 bytes appended, then fsync",
+            material: EMPTY,
+            run: append,
+            ..write
+        },
+    ]
+}
+
+pub(super) fn data(room: &Room) -> PathBuf {
+    room.dir.join("data")
+}
+
+pub(super) fn cool_data(room: &Room) -> Result<()> {
+    cool(room, &data(room))
+}
+
+pub(super) fn warm_data(room: &Room) -> Result<()> {
+    warm_file(&data(room))
+}
+
+fn read_once<const BLOCK: usize>(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    read_in_order(room, turn, BLOCK, 1)
+}
+
+fn read_again<const BLOCK: usize>(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    read_in_order(room, turn, BLOCK, u64::MAX)
+}
+
+fn read_in_order(room: &Room, turn: &mut Turn<'_>, block: usize, passes: u64) -> Result<()> {
+    let file = File::open(data(room))?;
+    let blocks = file.metadata()?.len() / block as u64;
+    let mut buffer = vec![0; block];
+    turn.repeat(blocks.saturating_mul(passes), |index| {
+        file.read_exact_at(&mut buffer, index % blocks * block as u64)?;
+        Ok(())
+    })
+}
+
+fn touch(room: &Room, turn: &mut Turn<'_>, passes: u64) -> Result<()> {
+    let file = File::open(data(room))?;
+    let len = file.metadata()?.len() as usize;
+    let pages = (len / PAGE) as u64;
+    let mut map = Map::shared_read(&file, len)?;
+    turn.repeat(pages.saturating_mul(passes), |index| {
+        let page = index % pages;
+        if page == 0 && index > 0 {
+            // In a mapping that was touched before, there is nothing left to do.
+            map = Map::shared_read(&file, len)?;
+        }
+        std::hint::black_box(map.byte(page as usize * PAGE));
+        Ok(())
+    })
+}
+
+/// Offsets of all pages of the file, in no order, the same each time.
+pub(super) fn offsets(path: &Path) -> Result<Vec<u64>> {
+    let pages = path.metadata()?.len() as usize / PAGE;
+    let order = Random::new(1).shuffled(pages);
+    Ok(order.into_iter().map(|page| (page * PAGE) as u64).collect())
+}
+
+fn read_randomly(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let offsets = offsets(&data(room))?;
+    let file = File::open(data(room))?;
+    let mut page = [0; PAGE];
+    turn.repeat(offsets.len() as u64, |index| {
+        file.read_exact_at(&mut page, offsets[index as usize])?;
+        Ok(())
+    })
+}
+
+fn write_in_order<const BLOCK: usize>(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let file = OpenOptions::new().write(true).open(data(room))?;
+    let blocks = (write_bytes(&room.fixtures) / BLOCK) as u64;
+    let block = vec![2; BLOCK];
+    turn.repeat_in_rounds(
+        blocks,
+        |index| Ok(file.write_all_at(&block, index % blocks * BLOCK as u64)?),
+        || Ok(file.sync_all()?),
+    )
+}
+
+fn write_randomly(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let offsets = offsets(&data(room))?;
+    let file = OpenOptions::new().write(true).open(data(room))?;
+    let page = [3; PAGE];
+    turn.repeat_in_rounds(
+        2_048,
+        |index| Ok(file.write_all_at(&page, offsets[index as usize % offsets.len()])?),
+        || Ok(file.sync_all()?),
+    )
+}
+
+fn append(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(data(room))?;
+    turn.repeat(u64::MAX, |_| {
+        file.write_all(&RECORD)?;
+        Ok(file.sync_all()?)
+    })
+}

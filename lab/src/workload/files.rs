@@ -1,0 +1,246 @@
+//! Small files: made, opened, read, renamed, removed.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::places::{
+    CONTENT, EMPTY, HOT, fresh, lstat, make_files, names_behind, new, nothing, paths,
+};
+use super::{Caches, Fixtures, Group, Material, Room, Turn, Workload};
+
+/// Small files, only read.
+const FILES: Material = Material::Shared {
+    name: "files",
+    make: |dir, fixtures| make_files(dir, count(fixtures), &CONTENT),
+};
+
+/// How long the making of files through the mount may take that a turn needs: as many as a
+/// contestant makes in that time are enough for it.
+const MAKING: Duration = Duration::from_millis(150);
+
+/// So few files are made again through the mount when the prepared ones are used up.
+const REFILL: usize = 400;
+
+fn count(fixtures: &Fixtures) -> u64 {
+    fixtures.amount(2_000, 800)
+}
+
+/// How many files a turn unlinks or renames at most, all looked up before.
+fn per_turn(fixtures: &Fixtures) -> usize {
+    fixtures.amount(2_000, 500) as usize
+}
+
+pub(super) fn workloads() -> Vec<Workload> {
+    let mut all = changes();
+    all.extend(opens());
+    all
+}
+
+fn changes() -> Vec<Workload> {
+    let change = Workload {
+        name: "",
+        group: Group::Metadata,
+        operation: "",
+        caches: Caches::Hot,
+        quick: true,
+        material: EMPTY,
+        before: fresh,
+        run: create,
+    };
+    vec![
+        Workload {
+            name: "create-4k",
+            operation: "a file created, 4 KiB written, closed",
+            caches: Caches::New,
+            ..change
+        },
+        Workload {
+            name: "stat-after-create",
+            operation: "an lstat of a file that was created and written through the mount just \
+                        before, each once",
+            before: create_some,
+            run: stat_created,
+            ..change
+        },
+        Workload {
+            name: "rename",
+            operation: "a file renamed within its directory to a name that was not there",
+            material: Material::Own {
+                make: |dir, fixtures| make_flat(dir, per_turn(fixtures), b""),
+            },
+            before: warm_names,
+            run: rename,
+            ..change
+        },
+        Workload {
+            name: "unlink",
+            operation: "a file of 4 KiB unlinked",
+            material: Material::Own {
+                make: |dir, fixtures| make_flat(dir, 2 * per_turn(fixtures), &CONTENT),
+            },
+            before: refill,
+            run: unlink,
+            ..change
+        },
+    ]
+}
+
+fn opens() -> Vec<Workload> {
+    let open = Workload {
+        name: "",
+        group: Group::Metadata,
+        operation: "",
+        caches: Caches::Hot,
+        quick: true,
+        material: FILES,
+        before: warm_files,
+        run: open_again,
+    };
+    vec![
+        Workload {
+            name: "open-close-hot",
+            operation: "a file opened for reading and closed, round and round over some hundred",
+            ..open
+        },
+        Workload {
+            name: "open-read-close-hot",
+            operation: "a file of 4 KiB opened, read to its end, closed, round and round over \
+                        some hundred",
+            run: read_again,
+            ..open
+        },
+        Workload {
+            name: "open-read-close-cold",
+            operation: "a file of 4 KiB opened, read to its end, closed, each once",
+            caches: Caches::ColdNames,
+            quick: false,
+            before: nothing,
+            run: read_once,
+            ..open
+        },
+    ]
+}
+
+fn flat(index: usize) -> String {
+    format!("f{index}")
+}
+
+fn make_flat(dir: &Path, count: usize, content: &[u8]) -> Result<()> {
+    (0..count).try_for_each(|index| Ok(fs::write(dir.join(flat(index)), content)?))
+}
+
+fn create(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let dir = new(room);
+    turn.repeat(8_000, |index| {
+        Ok(fs::write(dir.join(flat(index as usize)), CONTENT)?)
+    })
+}
+
+fn create_some(room: &Room) -> Result<()> {
+    fresh(room)?;
+    let dir = new(room);
+    let until = Instant::now() + MAKING;
+    for index in 0..count(&room.fixtures) as usize {
+        fs::write(dir.join(flat(index)), CONTENT)?;
+        if Instant::now() > until {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn stat_created(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let made = fs::read_dir(room.backing.join("new"))?.count();
+    let paths: Vec<PathBuf> = (0..made).map(|index| new(room).join(flat(index))).collect();
+    turn.repeat(made as u64, |index| lstat(&paths[index as usize]))
+}
+
+/// What a turn renames or unlinks.
+fn victims(room: &Room) -> Result<Vec<PathBuf>> {
+    let names = names_behind(room, per_turn(&room.fixtures))?;
+    Ok(names.into_iter().map(|name| room.dir.join(name)).collect())
+}
+
+fn warm_names(room: &Room) -> Result<()> {
+    victims(room)?.iter().try_for_each(|path| lstat(path))?;
+    room.settle()
+}
+
+fn rename(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let mut paths = victims(room)?;
+    let files = paths.len();
+    turn.repeat(u64::MAX, |index| {
+        let path = &mut paths[index as usize % files];
+        let renamed = next_name(path);
+        fs::rename(&path, &renamed)?;
+        *path = renamed;
+        Ok(())
+    })
+}
+
+/// The same with the number of renames behind it, so that no name is used twice.
+fn next_name(path: &Path) -> PathBuf {
+    let renames = path.extension().and_then(|number| number.to_str());
+    let renames: u64 = renames.and_then(|number| number.parse().ok()).unwrap_or(0);
+    path.with_extension((renames + 1).to_string())
+}
+
+fn refill(room: &Room) -> Result<()> {
+    if victims(room)?.len() < REFILL {
+        make_flat(&room.dir, REFILL, &CONTENT)?;
+    }
+    warm_names(room)
+}
+
+fn unlink(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let paths = victims(room)?;
+    turn.repeat(paths.len() as u64, |index| {
+        Ok(fs::remove_file(&paths[index as usize])?)
+    })
+}
+
+fn hot_files(room: &Room) -> Vec<PathBuf> {
+    paths(&room.dir, HOT as u64)
+}
+
+fn warm_files(room: &Room) -> Result<()> {
+    let mut buffer = Vec::new();
+    hot_files(room)
+        .iter()
+        .try_for_each(|path| read(path, &mut buffer))
+}
+
+/// Opens, reads until there is nothing more, closes.
+fn read(path: &Path, buffer: &mut Vec<u8>) -> Result<()> {
+    buffer.clear();
+    File::open(path)?.read_to_end(buffer)?;
+    Ok(())
+}
+
+fn open_again(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let paths = hot_files(room);
+    turn.repeat(u64::MAX, |index| {
+        File::open(&paths[index as usize % paths.len()])?;
+        Ok(())
+    })
+}
+
+fn read_again(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let paths = hot_files(room);
+    let mut buffer = Vec::new();
+    turn.repeat(u64::MAX, |index| {
+        read(&paths[index as usize % paths.len()], &mut buffer)
+    })
+}
+
+fn read_once(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let paths = paths(&room.dir, count(&room.fixtures));
+    let mut buffer = Vec::new();
+    turn.repeat(paths.len() as u64, |index| {
+        read(&paths[index as usize], &mut buffer)
+    })
+}

@@ -1,0 +1,134 @@
+//! What the workloads' directories have in common: how their files are named, made, warmed and
+//! cooled.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use rustix::fs::{Advice, fadvise};
+
+use super::{Fixtures, Material, Room};
+use crate::material::Random;
+
+/// What small files hold.
+pub(super) const CONTENT: [u8; 4096] = [7; 4096];
+
+/// Files in one directory, where there are several.
+const PER_DIRECTORY: usize = 100;
+
+/// How many files a hot loop of expensive operations goes round: each is used once to warm it,
+/// through the slowest contestant.
+pub(super) const HOT: usize = 300;
+
+/// An empty directory that the workload fills itself.
+pub(super) const EMPTY: Material = Material::Own {
+    make: |_, _| Ok(()),
+};
+
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the signature of every preparation"
+)]
+pub(super) fn nothing(_: &Room) -> Result<()> {
+    Ok(())
+}
+
+/// Name of a file among many, with its directory.
+fn name(index: usize) -> String {
+    format!("d{}/f{index}", index / PER_DIRECTORY)
+}
+
+/// Makes `count` files in directories of 100.
+pub(super) fn make_files(root: &Path, count: u64, content: &[u8]) -> Result<()> {
+    for index in 0..count as usize {
+        if index.is_multiple_of(PER_DIRECTORY) {
+            fs::create_dir(root.join(format!("d{}", index / PER_DIRECTORY)))?;
+        }
+        fs::write(root.join(name(index)), content)?;
+    }
+    Ok(())
+}
+
+/// Paths of the first `count` files of [`make_files`], in an order of no locality, the same each
+/// time.
+pub(super) fn paths(root: &Path, count: u64) -> Vec<PathBuf> {
+    Random::new(count)
+        .shuffled(count as usize)
+        .into_iter()
+        .map(|index| root.join(name(index)))
+        .collect()
+}
+
+/// The `most` first names that are in the directory now, read behind the mount: the mount sees
+/// nothing of it. In an order of no locality.
+pub(super) fn names_behind(room: &Room, most: usize) -> Result<Vec<String>> {
+    let mut names = fs::read_dir(&room.backing)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<Vec<_>>>()?;
+    names.sort_unstable();
+    let order = Random::new(1).shuffled(names.len());
+    Ok(order
+        .into_iter()
+        .take(most)
+        .map(|index| names[index].clone())
+        .collect())
+}
+
+/// Where a turn leaves what it makes: see [`fresh`].
+pub(super) fn new(room: &Room) -> PathBuf {
+    room.dir.join("new")
+}
+
+/// Makes [`new`], empty. What an earlier turn left there is moved aside: to remove it costs more.
+/// All is written out, so that a turn does not pay for what was before it.
+pub(super) fn fresh(room: &Room) -> Result<()> {
+    if room.backing.join("new").exists() {
+        let others = fs::read_dir(&room.backing)?.count();
+        fs::rename(new(room), room.dir.join(format!("used-{others}")))?;
+    }
+    fs::create_dir(new(room))?;
+    room.settle()
+}
+
+/// lstat(2) as C programs call it. That of the standard library asks for the birth time too, which
+/// is a request of its own where the daemon answers STATX.
+pub(super) fn lstat(path: &Path) -> Result<()> {
+    rustix::fs::lstat(path)?;
+    Ok(())
+}
+
+/// Reads the file to its end through the mount.
+pub(super) fn warm_file(path: &Path) -> Result<()> {
+    let mut file = File::open(path)?;
+    let mut block = vec![0; 1 << 20];
+    while file.read(&mut block)? > 0 {}
+    Ok(())
+}
+
+/// Empties the mount's page cache of a file, or of a listing, and no other cache. A native
+/// directory or a bind mount has none of its own.
+pub(super) fn cool(room: &Room, path: &Path) -> Result<()> {
+    room.settle()?;
+    let file = File::open(path)?;
+    if file.metadata()?.dev() != room.backing.metadata()?.dev() {
+        fadvise(file, 0, None, Advice::DontNeed)?;
+    }
+    Ok(())
+}
+
+/// A file or directory in the fixtures, made once.
+pub(super) fn fixture(
+    fixtures: &Fixtures,
+    name: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let path = fixtures.path(name);
+    if !path.exists() {
+        let unfinished = fixtures.path(format!("{name}.unfinished"));
+        make(&unfinished)?;
+        fs::rename(unfinished, &path)?;
+    }
+    Ok(path)
+}
