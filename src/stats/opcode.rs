@@ -8,7 +8,8 @@ macro_rules! opcodes {
         /// mount, are not counted; nor, with the transport `fuser`, are requests that this crate
         /// refuses before it hands them over: INTERRUPT, STATX, TMPFILE, COPY_FILE_RANGE_64 and
         /// what newer kernels add. The kernel takes that answer for the whole mount, so each
-        /// occurs once or, where several are under way at that moment, a few times.
+        /// occurs once or, where several are under way at that moment, a few times. Nor are requests
+        /// of users whom `allow_root` keeps out, which `fuser` refuses each time.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Opcode {
             $(#[doc = concat!("`FUSE_", $name, "`")] $variant,)*
