@@ -7,6 +7,9 @@ mod shared;
 mod types;
 
 pub use interface::FilesystemInterface;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub use local::BareInodes;
 pub use local::{LocalStorage, LocalStorageBuilder, LocalStorageError, LocalStorageStatistics};
 pub use memory::MemoryStorage;
 pub use types::*;

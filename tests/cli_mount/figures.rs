@@ -1,8 +1,12 @@
 //! `status` and `stats` of live mounts.
 
+use std::collections::BTreeMap;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::mount::{MountFlags, mount_remount};
 use serde_json::Value;
 
-use crate::{mounted, status, unmounted, world};
+use crate::{mounted, status, unmounted, wait_until, world};
 
 fn figure(text: &str, name: &str) -> f64 {
     let line = text
@@ -142,5 +146,75 @@ fn what_was_asked_and_granted_is_shown() {
     for part in ["preset balanced", "PASSTHROUGH", "attr_ttl", "io mode"] {
         assert!(text.contains(part), "no {part} in\n{text}");
     }
+    unmounted(&world, "@mnt");
+}
+
+/// Requests by operation, as the log of `fuser` tells them; those that it does not know have no
+/// name there and are not counted.
+fn logged(log: &str) -> BTreeMap<String, u64> {
+    let mut requests = BTreeMap::new();
+    for line in log.lines() {
+        let Some((_, request)) = line.split_once(" FUSE(") else {
+            continue;
+        };
+        let name = request
+            .split(' ')
+            .skip_while(|word| !word.starts_with("0x"))
+            .nth(1);
+        let name = match name.expect("a word after the inode") {
+            unknown if unknown.starts_with("thread=") => continue,
+            "INTERRUPT" => continue,
+            "BATCHFORGET" => "FORGET",
+            "RENAME2" => "RENAME",
+            "SETLKW" => "SETLK",
+            name => name,
+        };
+        *requests.entry(name.to_owned()).or_default() += 1;
+    }
+    requests
+}
+
+#[test]
+fn every_request_is_counted_once() {
+    let Some(world) = world() else { return };
+    let world = world.with("DYNAMICFS_LOG", "fuser=debug");
+    for n in 0..200 {
+        std::fs::write(world.path(&format!("src/{n}")), "x").expect("a file");
+    }
+    mounted(&world, &["@src", "@mnt", "--log-file", "@log"]);
+    let mnt = world.path("mnt");
+    for entry in std::fs::read_dir(&mnt).expect("a listing") {
+        std::fs::read(entry.expect("an entry").path()).expect("a read");
+    }
+    std::fs::write(mnt.join("new"), "x").expect("a write");
+    std::fs::rename(mnt.join("new"), mnt.join("newer")).expect("a rename");
+    std::fs::remove_file(mnt.join("newer")).expect("a removal");
+    std::fs::metadata(mnt.join("absent")).expect_err("not there");
+    let file = std::fs::File::open(mnt.join("file")).expect("a file");
+    let mut ready = [PollFd::new(&file, PollFlags::IN)];
+    assert_eq!(poll(&mut ready, None), Ok(1), "files are always ready");
+    drop(file);
+    // Drops the names of this mount (`reconfigure_super`): many inodes at once, by BATCH_FORGET.
+    mount_remount(&mnt, MountFlags::NOSUID | MountFlags::NODEV, "").expect("a remount");
+    let counted = || -> BTreeMap<String, u64> {
+        let text = world.run(&["stats", "--json"]).ok();
+        let json: Value = serde_json::from_str(&text).expect("JSON");
+        let ops = json["ops"].as_array().expect("operations").iter();
+        ops.map(|op| {
+            let name = op["name"].as_str().expect("a name");
+            (name.to_owned(), op["count"].as_u64().expect("a count"))
+        })
+        .collect()
+    };
+    let log = || std::fs::read_to_string(world.path("log")).expect("a log");
+    wait_until("what was logged is what was counted", || {
+        let (logged, counted) = (logged(&log()), counted());
+        logged == counted || {
+            eprintln!("logged {logged:?}\ncounted {counted:?}");
+            false
+        }
+    });
+    assert!(log().contains(" BATCHFORGET "), "the test missed its aim");
+    assert!(counted().contains_key("POLL"));
     unmounted(&world, "@mnt");
 }

@@ -10,6 +10,9 @@
 //! - Warming and cooling happen right before each turn, and a turn begins when all daemons are
 //!   idle: nobody's preparation touches another's turn.
 
+pub mod calibration;
+mod cpus;
+pub mod environment;
 pub mod render;
 pub mod result;
 pub mod statistics;

@@ -1,6 +1,8 @@
 //! A storage over any directory of this machine.
 
 mod attributes;
+#[cfg(feature = "internals")]
+mod bare_inodes;
 mod descriptors;
 mod directories;
 mod files;
@@ -11,6 +13,9 @@ mod names;
 mod operations;
 mod sys;
 mod xattrs;
+
+#[cfg(feature = "internals")]
+pub use bare_inodes::BareInodes;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

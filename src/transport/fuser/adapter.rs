@@ -1,6 +1,7 @@
 //! The `fuser` trait, each method one call of [`DynamicFS`] and its answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -10,9 +11,10 @@ use std::time::{Instant, SystemTime};
 
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, INodeNo,
-    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek,
-    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
+    ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, RequestId, TimeOrNow, WriteFlags,
 };
 use parking_lot::Mutex;
 use rustix::fs::{Access, FallocateFlags, OFlags, XattrFlags};
@@ -20,7 +22,7 @@ use rustix::fs::{Access, FallocateFlags, OFlags, XattrFlags};
 use super::backing::BackingFiles;
 use super::convert::{
     FuserEntry, InodeIoctl, LockOp, caller, errno, file_attr, file_type, fsxattr_bytes,
-    inode_ioctl, lock_op, raw_lock_kind, set_time, timestamp,
+    inode_ioctl, lock_op, open_flags, raw_lock_kind, set_time, timestamp,
 };
 use super::{capabilities, gone};
 use crate::filesystem::{DynamicFS, EntryAnswer, FileAccess, Opened};
@@ -39,6 +41,8 @@ pub(super) struct Adapter {
 thread_local! {
     /// Reads of a worker land here before they are sent.
     static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// The last request by which a worker forgot something.
+    static LAST_FORGET: Cell<Option<RequestId>> = const { Cell::new(None) };
 }
 
 impl Adapter {
@@ -115,21 +119,6 @@ impl Adapter {
         }
     }
 
-    /// The flags of an open that is not passthrough.
-    fn open_flags(access: &FileAccess, no_flush: bool) -> FopenFlags {
-        let mut flags = match access {
-            FileAccess::Passthrough(_) | FileAccess::Cached { keep: false } => FopenFlags::empty(),
-            FileAccess::Cached { keep: true } => FopenFlags::FOPEN_KEEP_CACHE,
-            FileAccess::Direct => {
-                FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES
-            }
-        };
-        if no_flush {
-            flags |= FopenFlags::FOPEN_NOFLUSH;
-        }
-        flags
-    }
-
     /// Registers the backing file of an open that wants passthrough; falls back where the kernel
     /// refuses.
     fn register(
@@ -177,7 +166,12 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn forget(&self, _: &Request, ino: INodeNo, nlookup: u64) {
+    fn forget(&self, req: &Request, ino: INodeNo, nlookup: u64) {
+        // `fuser` takes a BATCH_FORGET apart: all its parts have the number of that one request.
+        let number = Some(req.unique());
+        if LAST_FORGET.replace(number) == number {
+            return self.fs.forget(ino.0, nlookup);
+        }
         let _ = self.run(Opcode::Forget, |fs| {
             fs.forget(ino.0, nlookup);
             Ok(())
@@ -323,7 +317,7 @@ impl Filesystem for Adapter {
         }) {
             Ok(mut opened) => {
                 let id = self.register(ino.0, &mut opened, |file| reply.open_backing(file));
-                let flags = Adapter::open_flags(&opened.access, opened.no_flush);
+                let flags = open_flags(&opened);
                 let fh = FileHandle(opened.fh);
                 match id {
                     Some(id) => reply.opened_passthrough(fh, flags, &id),
@@ -359,7 +353,7 @@ impl Filesystem for Adapter {
                 let id = self.register(entry.attr.ino.0, &mut opened, |file| {
                     reply.open_backing(file)
                 });
-                let flags = Adapter::open_flags(&opened.access, opened.no_flush);
+                let flags = open_flags(&opened);
                 let (ttl, fh) = (entry.shorter_ttl(), FileHandle(opened.fh));
                 match id {
                     Some(id) => reply.created_passthrough(
@@ -719,6 +713,21 @@ impl Filesystem for Adapter {
             Ok(answer) => reply.ioctl(0, &answer),
             Err(error) => reply.error(errno(error)),
         }
+    }
+
+    fn poll(
+        &self,
+        _: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _notifier: PollNotifier,
+        _events: PollEvents,
+        _flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        // The kernel then answers itself, always ready, as for the files of any disk.
+        let Err(error) = self.run(Opcode::Poll, |_| Err::<Infallible, _>(Errno::NOSYS));
+        reply.error(errno(error));
     }
 
     fn lseek(

@@ -4,9 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::IFlags;
 
-use fuser::{FileAttr, FileType, Generation, INodeNo, TimeOrNow};
+use fuser::{FileAttr, FileType, FopenFlags, Generation, INodeNo, TimeOrNow};
 
-use crate::filesystem::{EntryAnswer, LockKind, LockRange, LockRequest, LockType};
+use crate::filesystem::{
+    EntryAnswer, FileAccess, LockKind, LockRange, LockRequest, LockType, Opened,
+};
 use crate::storage::{Attr, Caller, Errno, Fh, FileKind, FsXAttr, Ino, Result, SetTime, Timestamp};
 
 pub(super) fn caller(request: &fuser::Request) -> Caller {
@@ -51,6 +53,21 @@ pub(super) fn file_attr(attr: &Attr) -> FileAttr {
         blksize: attr.blksize,
         flags: 0,
     }
+}
+
+/// The flags in the answer of an open.
+pub(super) fn open_flags(opened: &Opened) -> FopenFlags {
+    let mut flags = match opened.access {
+        FileAccess::Passthrough(_) | FileAccess::Cached { keep: false } => FopenFlags::empty(),
+        FileAccess::Cached { keep: true } => FopenFlags::FOPEN_KEEP_CACHE,
+        FileAccess::Direct => {
+            FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES
+        }
+    };
+    if opened.no_flush {
+        flags |= FopenFlags::FOPEN_NOFLUSH;
+    }
+    flags
 }
 
 /// The attributes of a name that does not exist: inode number 0 tells the kernel so.

@@ -8,6 +8,12 @@ mod capabilities;
 mod convert;
 mod gone;
 mod options;
+#[cfg(any(test, feature = "internals"))]
+mod wire;
+
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub use wire::Wire;
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
@@ -47,18 +53,10 @@ impl Transport for FuserTransport {
     ) -> Result<Box<dyn Session>, TransportError> {
         options::refuse(options)?;
         let config = options::session_config(fs.config(), options);
-        let negotiation = Arc::new(Mutex::new(Negotiation::default()));
-        let device = Arc::new(OnceLock::new());
-        let adapter = Adapter::new(fs.clone(), negotiation.clone(), device.clone());
-        let session =
-            fuser::Session::new(adapter, mountpoint, &config).map_err(TransportError::Mount)?;
-        device.get_or_init(|| session.as_fd().as_raw_fd());
-        let negotiation = negotiation.lock().clone();
-        Ok(Box::new(FuserSession {
-            session,
-            negotiation,
-            fs,
-        }))
+        let session = FuserSession::begin(fs, |adapter| {
+            fuser::Session::new(adapter, mountpoint, &config)
+        })?;
+        Ok(Box::new(session))
     }
 }
 
@@ -66,6 +64,26 @@ struct FuserSession {
     session: fuser::Session<Adapter>,
     negotiation: Negotiation,
     fs: Arc<DynamicFS>,
+}
+
+impl FuserSession {
+    /// `connect` mounts and does the handshake.
+    fn begin(
+        fs: Arc<DynamicFS>,
+        connect: impl FnOnce(Adapter) -> std::io::Result<fuser::Session<Adapter>>,
+    ) -> Result<FuserSession, TransportError> {
+        let negotiation = Arc::new(Mutex::new(Negotiation::default()));
+        let device = Arc::new(OnceLock::new());
+        let adapter = Adapter::new(fs.clone(), negotiation.clone(), device.clone());
+        let session = connect(adapter).map_err(TransportError::Mount)?;
+        device.get_or_init(|| session.as_fd().as_raw_fd());
+        let negotiation = negotiation.lock().clone();
+        Ok(FuserSession {
+            session,
+            negotiation,
+            fs,
+        })
+    }
 }
 
 impl Session for FuserSession {
