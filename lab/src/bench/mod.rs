@@ -10,6 +10,11 @@
 //! - Warming and cooling happen right before each turn, and a turn begins when all daemons are
 //!   idle: nobody's preparation touches another's turn.
 
+pub mod contestant;
+mod daemons;
+mod mounted;
+pub mod peers;
 pub mod render;
+pub mod requests;
 pub mod result;
 pub mod statistics;
