@@ -43,6 +43,11 @@ impl Paths {
         self.tools().join("bin").join(name)
     }
 
+    /// What the bench compiled to compare with.
+    pub fn peers(&self) -> PathBuf {
+        self.lab().join("peers")
+    }
+
     /// A program of the workspace, built for measuring.
     pub fn release(&self, name: &str) -> PathBuf {
         self.target.join("release").join(name)

@@ -1,8 +1,9 @@
 //! Running a program with a deadline.
 
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 /// How long a killed process may take to go; longer means that it hangs in the kernel.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// What a program did.
 #[derive(Debug, Clone)]
@@ -54,11 +55,12 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Finished> {
         .with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let stdout = child.stdout.take().map(collect);
     let stderr = child.stderr.take().map(collect);
-    let in_time = wait_until(&child, limit)?;
+    let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+    let in_time = ends_within(&pidfd, limit)?;
     if !in_time {
         // The whole group: a suite's own children hold the pipes open.
         let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
-        if !wait_until(&child, GRACE)? {
+        if !ends_within(&pidfd, GRACE)? {
             bail!(
                 "{} (process {}) cannot be killed: it hangs in a system call",
                 command.get_program().display(),
@@ -75,11 +77,10 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Finished> {
     })
 }
 
-/// True when the child ended within `limit`.
-fn wait_until(child: &Child, limit: Duration) -> Result<bool> {
-    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+/// True when the process ended within `limit`.
+pub(crate) fn ends_within(pidfd: &impl AsFd, limit: Duration) -> Result<bool> {
     let timeout = Timespec::try_from(limit).context("limit out of range")?;
-    let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
     Ok(poll(&mut fds, Some(&timeout))? > 0)
 }
 

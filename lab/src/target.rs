@@ -78,11 +78,7 @@ impl Dynamicfs {
         permissions: Permissions,
     ) -> Result<Mount> {
         fs::create_dir_all(mountpoint)?;
-        let options = format!(
-            // As mount(8) mounts ext4: set-user-id bits and devices count.
-            "suid,dev,allow_other=true,default_permissions={}",
-            permissions == Permissions::Kernel
-        );
+        let options = mount_options(permissions);
         self.call(|command| {
             command.arg("mount").arg(source).arg(mountpoint);
             command.args(["--preset", preset.name(), "-o", &options]);
@@ -129,6 +125,15 @@ impl Dynamicfs {
         }
         Ok(finished)
     }
+}
+
+/// What `dynamicfs mount -o` is given.
+pub(crate) fn mount_options(permissions: Permissions) -> String {
+    format!(
+        // As mount(8) mounts ext4: set-user-id bits and devices count.
+        "suid,dev,allow_other=true,default_permissions={}",
+        permissions == Permissions::Kernel
+    )
 }
 
 /// A mount of the command under test; unmounted when dropped.
@@ -211,7 +216,7 @@ fn parse_requests(json: &str) -> Result<BTreeMap<String, u64>> {
 }
 
 /// The type of the file system mounted last at `mountpoint` (proc_pid_mountinfo(5)).
-fn filesystem_at<'a>(mountinfo: &'a str, mountpoint: &Path) -> Option<&'a str> {
+pub(crate) fn filesystem_at<'a>(mountinfo: &'a str, mountpoint: &Path) -> Option<&'a str> {
     mountinfo
         .lines()
         .filter_map(|line| {

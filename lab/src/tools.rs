@@ -42,7 +42,7 @@ pub const CARGO_DENY: Tool = Tool {
     debug: true,
 };
 
-/// A program and the Debian package that has it.
+/// A program, or a file by its absolute path, and the Debian package that has it.
 pub type Package = (&'static str, &'static str);
 
 /// What the lab runs.
@@ -94,6 +94,20 @@ pub const TEST_PACKAGES: &[Package] = &[
     ("cp", "coreutils"),
     ("rm", "coreutils"),
     ("gcc", "gcc"),
+    ("bindfs", "bindfs"),
+    ("pkg-config", "pkg-config"),
+    LIBFUSE,
+];
+
+/// The library of most file systems, with the sources of examples.
+const LIBFUSE: Package = ("/usr/include/fuse3/fuse.h", "libfuse3-dev");
+
+/// What compiles libfuse's examples.
+pub const LIBFUSE_PACKAGES: &[Package] = &[
+    LIBFUSE,
+    ("/usr/include/stdio.h", "libc6-dev"),
+    ("gcc", "gcc"),
+    ("pkg-config", "pkg-config"),
 ];
 
 /// Installs the packages whose programs are missing.
@@ -138,7 +152,25 @@ fn missing_packages(packages: &[Package], has: impl Fn(&str) -> bool) -> BTreeSe
         .collect()
 }
 
-/// The program in `PATH`, or in the directories of root's programs that a user's `PATH` lacks.
+/// The version of an installed Debian package.
+///
+/// # Errors
+///
+/// When it is not installed.
+pub fn package_version(package: &str) -> Result<String> {
+    let output = Command::new("dpkg-query")
+        .args(["--show", "--showformat=${Version}", package])
+        .output()
+        .context("cannot start dpkg-query")?;
+    let version = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() || version.is_empty() {
+        bail!("the Debian package {package} is not installed");
+    }
+    Ok(version)
+}
+
+/// The program in `PATH`, or in the directories of root's programs that a user's `PATH` lacks. An
+/// absolute path stands for itself.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -190,7 +222,7 @@ fn record_has(record: &str, name: &str, version: &str) -> bool {
 }
 
 /// Runs a command and shows its output only when it fails.
-fn quiet(command: &mut Command) -> Result<()> {
+pub(crate) fn quiet(command: &mut Command) -> Result<()> {
     let output = command
         .stdin(Stdio::null())
         .output()

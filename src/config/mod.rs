@@ -25,6 +25,9 @@ pub use names::UnknownName;
 pub use option_string::{ParsedOptions, parse_mount_options};
 pub use origin::Origin;
 pub use presets::Preset;
+// For the programs of this workspace: not part of the library's interface.
+#[doc(hidden)]
+pub use suggest::nearest;
 pub use units::ValueError;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@
 ///
 /// Each candidate is what may have been written and what should have been: the two differ where an
 /// old or related name leads to the current one.
-pub(super) fn nearest<T>(
+pub fn nearest<T>(
     given: &str,
     candidates: impl IntoIterator<Item = (impl AsRef<str>, T)>,
 ) -> Option<T> {

@@ -13,6 +13,11 @@
 pub mod calibration;
 mod cpus;
 pub mod environment;
+pub mod contestant;
+mod daemons;
+mod mounted;
+pub mod peers;
 pub mod render;
+pub mod requests;
 pub mod result;
 pub mod statistics;
