@@ -10,6 +10,12 @@
 //! - Warming and cooling happen right before each turn, and a turn begins when all daemons are
 //!   idle: nobody's preparation touches another's turn.
 
+pub mod claims;
+pub mod compare;
+mod json;
 pub mod render;
 pub mod result;
+#[cfg(test)]
+mod sample;
 pub mod statistics;
+mod view;
