@@ -41,10 +41,10 @@ impl Bench {
             .flat_map(|row| row.cells.iter().map(move |cell| (row, cell)))
     }
 
-    /// Where the ratio spreads too much to say anything small.
-    pub fn noisy(&self) -> impl Iterator<Item = (&Row, &Cell)> {
-        self.cells()
-            .filter(|(_, cell)| cell.figures.as_ref().is_some_and(|figures| figures.noisy))
+    /// The rows with noise, and on whom.
+    pub fn noisy(&self) -> Vec<(&Row, Vec<&str>)> {
+        let rows = self.rows.iter().map(|row| (row, row.noisy()));
+        rows.filter(|(_, who)| !who.is_empty()).collect()
     }
 
     /// What failed, and why.
@@ -74,5 +74,14 @@ impl Row {
     /// Its speed relative to ext4.
     pub fn to_ext4(&self, contestant: &str) -> Option<&Spread> {
         self.figures(contestant)?.to_ext4.as_ref()
+    }
+
+    /// On whom the ratio spreads so much that a small difference says nothing.
+    pub fn noisy(&self) -> Vec<&str> {
+        self.cells
+            .iter()
+            .filter(|cell| cell.figures.as_ref().is_some_and(|figures| figures.noisy))
+            .map(|cell| cell.contestant.as_str())
+            .collect()
     }
 }

@@ -2,3 +2,9 @@
 
 mod facts;
 pub(crate) mod format;
+pub(crate) mod markdown;
+pub(crate) mod table;
+mod terminal;
+
+pub use self::markdown::document as markdown;
+pub use self::terminal::{detail as terminal_detail, summary as terminal};
