@@ -2,9 +2,11 @@
 
 mod facts;
 pub(crate) mod format;
+mod html;
 pub(crate) mod markdown;
 pub(crate) mod table;
 mod terminal;
 
+pub use self::html::page as html;
 pub use self::markdown::document as markdown;
 pub use self::terminal::{detail as terminal_detail, summary as terminal};
