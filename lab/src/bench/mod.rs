@@ -13,6 +13,7 @@
 pub mod claims;
 pub mod compare;
 mod json;
+pub mod quote;
 pub mod render;
 pub mod result;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{facts, format, table};
 use crate::bench::claims::{self, Against, Verdict};
 use crate::bench::result::{Bench, Figures, Row};
+use crate::bench::statistics::Spread;
 
 /// How to read the tables of ratios.
 pub(crate) const LEGEND: &str = "\
@@ -37,6 +38,17 @@ pub fn document(bench: &Bench) -> String {
         let _ = write!(text, "\n## {title}\n\n{body}");
     }
     text
+}
+
+/// The ratios and what must be known beside them, as a part of another document.
+pub fn section(bench: &Bench) -> String {
+    let troubles = troubles(bench);
+    let gap = if troubles.is_empty() { "" } else { "\n" };
+    format!(
+        "{}.\n\n{LEGEND}\n\n{}{gap}{troubles}",
+        facts::headline(bench),
+        ratios(bench)
+    )
 }
 
 /// A table of ratios for each group.
@@ -80,13 +92,20 @@ fn ratio_line(bench: &Bench, row: &Row, contestants: &[&str]) -> Vec<String> {
 
 /// The ratio with its range and noise; the time where ext4 has none; that it failed.
 fn ratio(row: &Row, contestant: &str) -> String {
+    shown(row, contestant, format::spread)
+}
+
+/// Likewise without the range.
+pub(crate) fn median(row: &Row, contestant: &str) -> String {
+    shown(row, contestant, |spread| format::ratio(spread.median))
+}
+
+fn shown(row: &Row, contestant: &str, show: fn(&Spread) -> String) -> String {
     match (row.figures(contestant), row.cell(contestant)) {
         (Some(figures), _) => {
             let noisy = if figures.noisy { format::NOISY } else { "" };
-            match &figures.to_ext4 {
-                Some(spread) => format!("{}{noisy}", format::spread(spread)),
-                None => format!("{}{noisy}", format::time(figures.seconds.median)),
-            }
+            let time = || format::time(figures.seconds.median);
+            figures.to_ext4.as_ref().map_or_else(time, show) + noisy
         }
         (None, Some(_)) => "failed".to_owned(),
         (None, None) => nothing(),

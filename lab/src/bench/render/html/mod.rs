@@ -5,7 +5,7 @@ mod plot;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{facts, format, markdown};
-use crate::bench::claims::{self, Against, Verdict};
+use crate::bench::claims::{self, Against, Claim, Verdict};
 use crate::bench::result::{Bench, Contestant, Kind, Row};
 
 const STYLE: &str = include_str!("style.css");
@@ -148,7 +148,6 @@ fn claims(bench: &Bench) -> Markup {
                     thead {
                         tr {
                             th scope="col" { "claim" }
-                            th scope="col" { "measured by" }
                             @if let Some(first) = checked.first() {
                                 @for (preset, _) in &first.presets { th scope="col" { (preset) } }
                             }
@@ -157,10 +156,9 @@ fn claims(bench: &Bench) -> Markup {
                     tbody {
                         @for one in &checked {
                             tr {
-                                th scope="row" { (one.claim.name) ": " (one.claim.promise) }
-                                td {
-                                    (one.claim.stands_for)
-                                    @if one.claim.against == Against::Baseline { ", against baseline" }
+                                th scope="row" {
+                                    (one.claim.name) ": " (one.claim.promise)
+                                    small.by { (measured_by(&one.claim)) }
                                 }
                                 @for (_, verdict) in &one.presets {
                                     td class=(verdict_class(*verdict)) { (markdown::verdict(*verdict)) }
@@ -172,6 +170,14 @@ fn claims(bench: &Bench) -> Markup {
             }
         }
     }
+}
+
+fn measured_by(claim: &Claim) -> String {
+    let against = match claim.against {
+        Against::Baseline => "baseline",
+        Against::Ext4 => "ext4",
+    };
+    format!("{}, against {against}", claim.stands_for)
 }
 
 fn verdict_class(verdict: Verdict) -> &'static str {
