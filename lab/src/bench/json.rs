@@ -199,4 +199,33 @@ mod tests {
             assert_eq!(rounded(value), expected);
         }
     }
+
+    #[test]
+    fn every_field_is_described() {
+        fn fields(value: &serde_json::Value, found: &mut Vec<String>) {
+            match value {
+                serde_json::Value::Array(values) => values.iter().for_each(|it| fields(it, found)),
+                serde_json::Value::Object(map) => {
+                    for (name, value) in map {
+                        found.push(name.clone());
+                        if name != "requests" {
+                            fields(value, found);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut names = Vec::new();
+        fields(&serde_json::to_value(sample::full()).unwrap(), &mut names);
+        names.sort_unstable();
+        names.dedup();
+        let description = include_str!("../../../docs/BENCH.md");
+        for name in names {
+            assert!(
+                description.contains(&format!("`{name}`")),
+                "docs/BENCH.md lacks `{name}`"
+            );
+        }
+    }
 }

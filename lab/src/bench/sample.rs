@@ -301,7 +301,7 @@ fn cell(
         daemon: time * daemon,
     };
     let middle = Spread::of(times.clone()).unwrap().median;
-    let latency = (group == Group::Latency).then(|| Percentiles {
+    let latency = (group == Group::Latency).then_some(Percentiles {
         p50: middle * 1e6,
         p90: middle * 1.3e6,
         p99: middle * 2.9e6,
