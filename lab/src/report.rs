@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use serde::{Deserialize, Serialize};
 
+use crate::bench::render;
 use crate::bench::result::Bench;
 use crate::compare::Comparison;
 use crate::conformance::Conformance;
@@ -142,20 +143,17 @@ pub fn stable(conformance: &Conformance) -> String {
 }
 
 fn markdown(report: &Report) -> String {
-    let as_markdown = |mut table: Table| {
-        table.load_style(comfy_table::presets::ASCII_MARKDOWN);
-        table.to_string()
-    };
     let mut text = format!(
-        "# dynamicfs beside native ext4\n\nKernel {}. Ratios: 1.00 is as fast as the other, 0.50 takes twice as long; \
-         the contestants alternate on one ext4 image, medians count, \"noisy\" marks times that spread over more than \
-         15 %. Requests are those of one round in each repetition.\n\n## Conformance\n\n{}\n",
+        "# dynamicfs beside native ext4\n\nKernel {}.\n\n## Conformance\n\n{}\n",
         report.kernel,
-        as_markdown(table(&report.conformance.comparisons))
+        render::as_markdown(table(&report.conformance.comparisons))
     );
     let details = details(&report.conformance);
     for line in details.lines() {
         let _ = writeln!(text, "- {line}");
+    }
+    if let Some(bench) = &report.workloads {
+        let _ = write!(text, "\n## Workloads\n\n{}", render::section(bench));
     }
     text
 }

@@ -17,7 +17,14 @@ pub mod contestant;
 mod daemons;
 mod mounted;
 pub mod peers;
+pub mod claims;
+pub mod compare;
+mod json;
+pub mod quote;
 pub mod render;
 pub mod requests;
 pub mod result;
+#[cfg(test)]
+mod sample;
 pub mod statistics;
+mod view;

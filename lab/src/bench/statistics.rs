@@ -53,6 +53,14 @@ impl Spread {
     }
 }
 
+/// The mean of ratios: twice as fast and half as fast make 1. `None` without any.
+pub fn geometric_mean(ratios: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = ratios.into_iter().fold((0.0, 0), |(sum, count), ratio| {
+        (sum + ratio.ln(), count + 1)
+    });
+    (count > 0).then(|| (sum / f64::from(count)).exp())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +92,11 @@ mod tests {
         let spread = |a, b| Spread::of([a, b]).unwrap();
         assert!(spread(1.0, 2.0).overlaps(&spread(2.0, 3.0)));
         assert!(!spread(1.0, 2.0).overlaps(&spread(2.1, 3.0)));
+    }
+
+    #[test]
+    fn twice_and_half_are_one_in_the_mean() {
+        assert_eq!(geometric_mean([2.0, 0.5]), Some(1.0));
+        assert_eq!(geometric_mean([]), None);
     }
 }
