@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::compare::{Comparison, Subject, compare, stale};
 use crate::exceptions::Exception;
 use crate::image::{IMAGE_BYTES, Image, place_for_images};
-use crate::namespace::WORKPLACE;
+use crate::namespace::{WORKPLACE, scratch};
 use crate::outcome::{Outcome, SuiteResult};
 use crate::paths::Paths;
 use crate::progress::Progress;
@@ -101,7 +101,7 @@ impl Bench {
         let memory = work.join("images");
         let disk = paths.lab().join("images");
         let images = place_for_images(&memory, &disk);
-        let scratch = work.join("run");
+        let scratch = scratch();
         let command = Dynamicfs::new(command, &scratch);
         Ok(Bench {
             ext4: Image::create(images, &work.join("ext4"), IMAGE_BYTES)?,

@@ -8,7 +8,7 @@
 use std::env;
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +18,11 @@ use rustix::process::{Pid, WaitOptions, wait};
 /// Where the run works: a tmpfs that only the run sees. The same short path on every machine,
 /// because pjdfstest depends on the length of the path it works in.
 pub const WORKPLACE: &str = "/run/dynamicfs-lab";
+
+/// Where a run keeps files that no contestant serves: a directory of [`WORKPLACE`].
+pub fn scratch() -> PathBuf {
+    Path::new(WORKPLACE).join("run")
+}
 
 const STAGE: &str = "LAB_NAMESPACE_STAGE";
 

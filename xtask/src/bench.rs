@@ -1,19 +1,24 @@
 //! `cargo xtask bench`
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum};
 use dynamicfs::config::Preset;
-use dynamicfs_lab::bench::{self, Plan, Site};
-use dynamicfs_lab::bench::result::{Bench, Settings};
+use dynamicfs_lab::bench::compare::compare;
+use dynamicfs_lab::bench::environment::version_of;
+use dynamicfs_lab::bench::peers::{Peer, Prepared};
+use dynamicfs_lab::bench::result::Bench;
+use dynamicfs_lab::bench::{Plan, Site, quote, render};
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
-use dynamicfs_lab::{namespace, tools, workload};
+use dynamicfs_lab::target::Dynamicfs;
+use dynamicfs_lab::workload::{self, Workload};
+use dynamicfs_lab::{namespace, tools};
+
+use crate::build::build;
+use crate::terminal;
 
 /// Measures native ext4, `baseline`, the presets and other file systems in turn, on one ext4 image
 /// in memory, and writes bench.json, bench.md and bench.html. The full set takes up to 40 minutes on
@@ -88,4 +93,162 @@ struct Measure {
     /// List workloads and peers, and measure nothing
     #[arg(long)]
     list: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    match &args.verb {
+        None => args.measure.run(),
+        Some(Verb::Compare { before, after }) => {
+            let comparison = compare(&read(before)?, &read(after)?);
+            print!("{}", render::changes(&comparison));
+            Ok(comparison.is_same())
+        }
+        Some(Verb::Show { file, format }) => {
+            let bench = read(file)?;
+            match format {
+                Format::Terminal => print!("{}", on_terminal(&bench)),
+                Format::Markdown => print!("{}", render::markdown(&bench)),
+                Format::Html => print!("{}", render::html(&bench)),
+            }
+            Ok(true)
+        }
+        Some(Verb::Quote { check: true }) => {
+            quote::check(&Paths::discover().root)?;
+            println!("README.md and the tuning guide show the figures of the committed run");
+            Ok(true)
+        }
+        Some(Verb::Quote { check: false }) => {
+            let renewed = quote::renew(&Paths::discover().root)?;
+            println!("renewed: {}", renewed.join(", "));
+            Ok(true)
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<Bench> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Bench::from_json(&text).with_context(|| format!("{} is no run", file.display()))
+}
+
+fn on_terminal(bench: &Bench) -> String {
+    render::terminal(bench, terminal::has_colours(), terminal::width())
+}
+
+impl Measure {
+    fn run(&self) -> Result<bool> {
+        if self.list {
+            list();
+            return Ok(true);
+        }
+        // Before anything is built: a slip of the hand is answered at once.
+        let workloads = self.workloads()?;
+        let peers = self.peers()?;
+        let paths = Paths::discover();
+        if !namespace::is_isolated() {
+            tools::ensure_packages(tools::LAB_PACKAGES)?;
+            tools::ensure_packages(tools::BENCH_PACKAGES)?;
+            build(&paths, &["--release", "--package=dynamicfs"])?;
+            Prepared::make(&paths, &peers)?;
+        }
+        namespace::isolate()?;
+        let plan = self.plan(&paths, workloads, &peers)?;
+        let site = match &self.dir {
+            Some(directory) => Site::directory(directory)?,
+            None => Site::image(&paths)?,
+        };
+        let progress = Progress::new(plan.steps());
+        let bench = plan.run(&site, &progress)?;
+        progress.finish();
+        print!("{}", on_terminal(&bench));
+        let directory = self.output(&paths, &bench);
+        write(&bench, &directory)?;
+        println!(
+            "written: bench.json, bench.md, bench.html in {}",
+            directory.display()
+        );
+        Ok(bench.is_complete())
+    }
+}
+
+impl Measure {
+    fn workloads(&self) -> Result<Vec<Workload>> {
+        let chosen = if self.workloads.is_empty() {
+            workload::all()
+        } else {
+            workload::select(&self.workloads)?
+        };
+        // A workload that was asked for by name runs, also in a quick run.
+        let all = !self.quick || !self.workloads.is_empty();
+        Ok(chosen.into_iter().filter(|one| all || one.quick).collect())
+    }
+
+    fn peers(&self) -> Result<Vec<Peer>> {
+        match self.peers.as_slice() {
+            [] => Ok(Peer::all()),
+            [none] if none == "none" => Ok(Vec::new()),
+            chosen => chosen.iter().map(|peer| peer.parse()).collect(),
+        }
+    }
+
+    fn presets(&self) -> Vec<Preset> {
+        if self.presets.is_empty() {
+            Preset::ALL.to_vec()
+        } else {
+            self.presets.clone()
+        }
+    }
+
+    fn plan(&self, paths: &Paths, workloads: Vec<Workload>, peers: &[Peer]) -> Result<Plan> {
+        let program = paths.release("dynamicfs");
+        let run = namespace::scratch();
+        let command = Dynamicfs::new(&program, &run);
+        let mut plan = Plan::new(&command, &self.presets(), workloads, self.quick, &run)?;
+        plan.version = version_of(env!("CARGO_PKG_VERSION"), &paths.root);
+        plan.command = format!(
+            "cargo xtask {}",
+            shell_words::join(std::env::args().skip(1))
+        );
+        if let Some(repetitions) = self.reps {
+            plan.settings.repetitions = repetitions as usize;
+        }
+        plan.invite(peers, &Prepared::load(paths)?);
+        Ok(plan)
+    }
+
+    fn output(&self, paths: &Paths, bench: &Bench) -> PathBuf {
+        self.output.clone().unwrap_or_else(|| {
+            // Colons are separators elsewhere: in PATH, and in what rsync and scp are told.
+            paths
+                .target
+                .join("bench")
+                .join(bench.started.replace(':', "-"))
+        })
+    }
+}
+
+fn write(bench: &Bench, directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    for (name, text) in [
+        ("bench.json", bench.to_json()?),
+        ("bench.md", render::markdown(bench)),
+        ("bench.html", render::html(bench)),
+    ] {
+        let path = directory.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn list() {
+    println!("workloads (* also with --quick):");
+    for workload in workload::all() {
+        let mark = if workload.quick { '*' } else { ' ' };
+        println!("  {mark} {:24} {}", workload.name, workload.operation);
+    }
+    println!("peers:");
+    for peer in Peer::all() {
+        println!("    {:24} {}", peer.name(), peer.command());
+    }
 }

@@ -1,6 +1,5 @@
 //! `cargo xtask conformance`
 
-use std::env;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +11,8 @@ use dynamicfs_lab::progress::Progress;
 use dynamicfs_lab::suites::{Programs, Suite};
 use dynamicfs_lab::target::Permissions;
 use dynamicfs_lab::{exceptions, namespace, report, tools};
-use xshell::{Shell, cmd};
+
+use crate::build::build;
 
 /// Runs each suite on a fresh ext4 image and on the preset mounted over an identical one, in
 /// private namespaces, and prints what differs. Exit status: 0 when nothing differs beyond
@@ -131,21 +131,6 @@ impl Args {
             .with_context(|| format!("no command to test at {}", program.display()))?;
         Bench::new(paths, &program, self.command.is_some())
     }
-}
-
-fn build(paths: &Paths, what: &[&str]) -> Result<()> {
-    eprintln!("building: cargo build {}", what.join(" "));
-    let shell = Shell::new()?;
-    shell.change_dir(&paths.root);
-    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let target = &paths.target;
-    cmd!(
-        shell,
-        "{cargo} build --quiet {what...} --target-dir {target}"
-    )
-    .quiet()
-    .run()?;
-    Ok(())
 }
 
 pub(crate) fn run(args: &Args) -> Result<bool> {

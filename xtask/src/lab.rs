@@ -1,7 +1,6 @@
 //! `cargo xtask lab`
 
 use std::env;
-use std::io::{IsTerminal, stdout};
 use std::process::Command;
 
 use anyhow::Result;
@@ -14,6 +13,7 @@ use dynamicfs_lab::suites::Programs;
 use dynamicfs_lab::{exceptions, namespace, report};
 
 use crate::conformance::{Args as Conformance, PresetChoice, SuiteChoice};
+use crate::terminal::paint;
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -105,14 +105,6 @@ fn summary(report: &Report, paths: &Paths) {
         "{verdict}\nreport: {}",
         paths.lab().join("report.md").display()
     );
-}
-
-fn paint(colour: &str, text: &str) -> String {
-    if stdout().is_terminal() && env::var_os("NO_COLOR").is_none() {
-        format!("\x1b[1;{colour}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
 }
 
 fn review(args: &Review) -> Result<bool> {

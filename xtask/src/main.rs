@@ -1,8 +1,11 @@
 //! The project's verbs. One module a verb; what they do is in the crate `dynamicfs-lab`.
 
+mod bench;
+mod build;
 mod conformance;
 mod deny;
 mod lab;
+mod terminal;
 mod test;
 
 use std::process::ExitCode;
@@ -26,6 +29,8 @@ enum Verb {
     /// Conformance and workloads of all presets, with a report
     #[command(subcommand)]
     Lab(lab::Verb),
+    /// Measure presets beside native ext4, `baseline` and other FUSE file systems (needs root)
+    Bench(bench::Args),
     /// Check licences, bans and sources of the dependencies with cargo-deny
     Deny,
 }
@@ -35,6 +40,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::run(&args),
         Verb::Conformance(args) => conformance::run(&args),
         Verb::Lab(verb) => lab::run(&verb),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Deny => deny::run(),
     };
     match result {

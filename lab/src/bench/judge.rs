@@ -62,9 +62,9 @@ fn ratios(other: &Score, own: &Score) -> Option<Spread> {
         return None;
     }
     let pairs = other.samples.iter().zip(&own.samples);
-    Spread::of(pairs.map(|(other, own)| {
-        other.seconds_per_operation() / own.seconds_per_operation()
-    }))
+    Spread::of(
+        pairs.map(|(other, own)| other.seconds_per_operation() / own.seconds_per_operation()),
+    )
 }
 
 fn median(values: impl IntoIterator<Item = f64>) -> f64 {

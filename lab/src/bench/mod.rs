@@ -10,21 +10,30 @@
 //! - Warming and cooling happen right before each turn, and a turn begins when all daemons are
 //!   idle: nobody's preparation touches another's turn.
 
+mod attempt;
 pub mod calibration;
-mod cpus;
-pub mod environment;
-pub mod contestant;
-mod daemons;
-mod mounted;
-pub mod peers;
 pub mod claims;
 pub mod compare;
+pub mod contestant;
+mod cpus;
+mod daemons;
+pub mod environment;
 mod json;
+mod judge;
+mod mounted;
+pub mod peers;
+mod plan;
 pub mod quote;
 pub mod render;
 pub mod requests;
 pub mod result;
+mod rooms;
+mod run;
 #[cfg(test)]
 mod sample;
+mod site;
 pub mod statistics;
 mod view;
+
+pub use self::plan::Plan;
+pub use self::site::Site;

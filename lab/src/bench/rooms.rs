@@ -40,8 +40,13 @@ pub(super) fn furnish(source: &Path, workloads: &[&Workload], fixtures: &Fixture
             continue;
         }
         fs::create_dir_all(&path)?;
-        make(&path, fixtures)
-            .with_context(|| format!("making the files of {} in {}", workload.name, path.display()))?;
+        make(&path, fixtures).with_context(|| {
+            format!(
+                "making the files of {} in {}",
+                workload.name,
+                path.display()
+            )
+        })?;
     }
     Ok(())
 }
@@ -66,9 +71,8 @@ mod tests {
 
     #[test]
     fn what_is_read_is_made_once_and_what_is_changed_each_time() {
-        let make = |path: &Path, _: &Fixtures| -> Result<()> {
-            Ok(fs::write(path.join("file"), "new")?)
-        };
+        let make =
+            |path: &Path, _: &Fixtures| -> Result<()> { Ok(fs::write(path.join("file"), "new")?) };
         let dir = tempfile::tempdir().unwrap();
         let fixtures = Fixtures {
             dir: dir.path().to_owned(),

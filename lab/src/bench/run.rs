@@ -1,6 +1,6 @@
 //! The repetitions of a run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -8,34 +8,16 @@ use anyhow::{Context, Result, ensure};
 use super::attempt::Attempt;
 use super::calibration::calibrate;
 use super::contestant::{Contestant, Mounted};
-use super::environment::Observer;
+use super::environment::{self, Observer};
 use super::judge::{Score, judge};
-use super::requests::RequestCounter;
-use super::result::{self, Bench, Calibration, Cell, FORMAT, Kind, Row, Settings};
+use super::plan::Plan;
+use super::requests::{RequestCounter, Tracer};
+use super::result::{Bench, Calibration, Cell, FORMAT, Kind, Row};
 use super::rooms::{furnish, room};
 use super::site::Site;
 use crate::meter::Meter;
 use crate::progress::Progress;
-use crate::workload::{Budget, Fixtures, Workload};
-
-/// What a run is to do.
-#[derive(Debug)]
-pub struct Plan {
-    /// Who takes part, ext4 first.
-    pub contestants: Vec<Contestant>,
-    /// Who was to take part and cannot, with the reason in `not_run`.
-    pub absent: Vec<result::Contestant>,
-    /// The workloads.
-    pub workloads: Vec<Workload>,
-    /// How to measure.
-    pub settings: Settings,
-    /// No noisy row is repeated after this time.
-    pub limit: Duration,
-    /// The command line, for the report.
-    pub command: String,
-    /// What workloads share, outside of all contestants.
-    pub fixtures: Fixtures,
-}
+use crate::workload::{Budget, Workload};
 
 /// The turn that counts requests has at most this many operations: counts are exact, so few are
 /// enough, but what a loop does once must not weigh.
@@ -43,11 +25,6 @@ const COUNTED_OPERATIONS: u64 = 1_000;
 const COUNTED_TIME: Duration = Duration::from_millis(50);
 
 impl Plan {
-    /// Steps for the progress bar.
-    pub fn steps(&self) -> usize {
-        (self.settings.repetitions + 1) * self.workloads.len()
-    }
-
     /// Runs it.
     ///
     /// # Errors
@@ -57,13 +34,15 @@ impl Plan {
     pub fn run(&self, site: &Site, progress: &Progress) -> Result<Bench> {
         ensure!(!self.workloads.is_empty(), "no workload was chosen");
         let start = Instant::now();
-        let observer = Observer::begin(site.description())?;
+        let started = environment::now();
+        let observer = Observer::begin(site.description(), self.version.as_str())?;
         progress.step("calibrating");
         let before = calibrate()?;
         let mut run = Run {
             plan: self,
             site,
             progress,
+            tracer: Tracer::open(),
             scores: vec![vec![Score::default(); self.contestants.len()]; self.workloads.len()],
         };
         let all: Vec<usize> = (0..self.workloads.len()).collect();
@@ -79,7 +58,7 @@ impl Plan {
         };
         Ok(Bench {
             format: FORMAT,
-            started: observer.started(),
+            started,
             environment: observer.finish()?,
             seconds: start.elapsed().as_secs_f64(),
             command: self.command.clone(),
@@ -100,6 +79,7 @@ struct Run<'a> {
     plan: &'a Plan,
     site: &'a Site,
     progress: &'a Progress,
+    tracer: Tracer,
     /// By workload and contestant.
     scores: Vec<Vec<Score>>,
 }
@@ -165,7 +145,7 @@ impl Run<'_> {
             .collect()
     }
 
-    fn mount(&self, contestant: &Contestant, source: &std::path::Path) -> Result<Mounted> {
+    fn mount(&self, contestant: &Contestant, source: &Path) -> Result<Mounted> {
         let name = contestant.name();
         contestant
             .mount(source, &self.site.mountpoint(name))
@@ -189,7 +169,7 @@ impl Run<'_> {
         let score = &mut self.scores[workload][contestant];
         let outcome = match purpose {
             Purpose::Time => time(&attempt, score),
-            Purpose::CountRequests => count(&attempt, mounted, score),
+            Purpose::CountRequests => count(&attempt, mounted, &mut self.tracer, score),
         };
         let Err(error) = outcome else { return Ok(()) };
         let name = attempt.workload.name;
@@ -199,7 +179,9 @@ impl Run<'_> {
         score.failed = Some(format!("{error:#}"));
         let anew = &self.plan.contestants[contestant];
         let entrant = &mut entrants[contestant];
-        entrant.mounted.replace(|| self.mount(anew, &entrant.source))
+        entrant
+            .mounted
+            .replace(|| self.mount(anew, &entrant.source))
     }
 
     fn attempt(
@@ -300,13 +282,18 @@ fn time(attempt: &Attempt, score: &mut Score) -> Result<()> {
     Ok(())
 }
 
-fn count(attempt: &Attempt, mounted: &Mounted, score: &mut Score) -> Result<()> {
+fn count(
+    attempt: &Attempt,
+    mounted: &Mounted,
+    tracer: &mut Tracer,
+    score: &mut Score,
+) -> Result<()> {
     attempt.prepare()?;
-    let counter = RequestCounter::start(mounted)?;
+    let counter = RequestCounter::start(mounted, tracer)?;
     let operations = attempt.run()?.operations;
     // Releases and forgets follow the operation that caused them.
     attempt.meter.wait_until_idle()?;
-    score.requests = counter.finish()?.map(|counts| {
+    score.requests = counter.finish()?.counts().map(|counts| {
         counts
             .into_iter()
             .map(|(name, count)| (name, count as f64 / operations as f64))

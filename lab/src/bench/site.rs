@@ -122,6 +122,9 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_on_ext4_is_refused() {
         let error = Site::directory(Path::new("/proc")).unwrap_err().to_string();
-        assert!(error.contains("/proc is not on ext4") && error.contains("0x9fa0"), "{error}");
+        assert!(
+            error.contains("/proc is not on ext4") && error.contains("0x9fa0"),
+            "{error}"
+        );
     }
 }

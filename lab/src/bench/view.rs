@@ -29,9 +29,9 @@ impl Bench {
 
     /// The peer that was fastest in this row, with its figures.
     pub fn best_peer<'a>(&'a self, row: &'a Row) -> Option<(&'a str, &'a Figures)> {
-        self.of_kind(Kind::Peer)
-            .filter_map(|peer| Some((peer.name.as_str(), row.figures(&peer.name)?)))
-            .min_by(|(_, a), (_, b)| a.seconds.median.total_cmp(&b.seconds.median))
+        let mut figures = row.cells.iter().filter_map(|cell| cell.figures.as_ref());
+        let (name, _) = figures.find_map(|figures| figures.to_best_peer.as_ref())?;
+        Some((name, row.figures(name)?))
     }
 
     /// All cells with their rows.
@@ -51,6 +51,14 @@ impl Bench {
     pub fn failed(&self) -> impl Iterator<Item = (&Row, &Cell, &str)> {
         self.cells()
             .filter_map(|(row, cell)| Some((row, cell, cell.failed.as_deref()?)))
+    }
+
+    /// Whether ext4, `baseline` and every preset has a result in every row.
+    pub fn is_complete(&self) -> bool {
+        self.failed().all(|(_, cell, _)| {
+            self.contestant(&cell.contestant)
+                .is_some_and(|one| one.kind == Kind::Peer)
+        })
     }
 
     /// The largest memory of a contestant's daemons in any workload, bytes, and which one that was.

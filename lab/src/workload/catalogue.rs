@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
+use dynamicfs::config::nearest;
 use wildmatch::WildMatch;
 
 use super::{Workload, data, directories, files, latency, names, programs, random_reads, xattrs};
@@ -47,19 +48,16 @@ pub fn select(patterns: &[impl AsRef<str>]) -> Result<Vec<Workload>> {
 
 /// What a person may have meant.
 fn instead_of(word: &str) -> String {
-    // A third of the letters may be wrong: enough for a slip of the hand.
-    let allowed = (word.chars().count() / 3).max(1);
     let letters = word.trim_matches('*');
     let names: Vec<&str> = all().into_iter().map(|one| one.name).collect();
-    let near = |name: &&&str| {
-        strsim::damerau_levenshtein(word, name) <= allowed
-            || (!letters.is_empty() && name.contains(letters))
-    };
-    let near: Vec<&str> = names.iter().filter(near).copied().collect();
-    if near.is_empty() {
-        format!("there are {}", names.join(", "))
+    let akin = |name: &&&str| !letters.is_empty() && name.contains(letters);
+    let akin: Vec<&str> = names.iter().filter(akin).copied().collect();
+    if !akin.is_empty() {
+        format!("near are {}", akin.join(", "))
+    } else if let Some(name) = nearest(word, names.iter().map(|name| (name, name))) {
+        format!("did you mean {name}?")
     } else {
-        format!("near are {}", near.join(", "))
+        format!("there are {}", names.join(", "))
     }
 }
 

@@ -123,6 +123,11 @@ impl Peer {
         &self.name
     }
 
+    /// How it is mounted, with placeholders.
+    pub fn command(&self) -> &Template {
+        &self.command
+    }
+
     /// How a report lists it when it cannot take part.
     pub fn absent(&self, reason: &str) -> Contestant {
         Contestant {
