@@ -190,19 +190,21 @@ fn a_peer_that_hangs_is_ended_when_dropped() {
     if !may_mount() {
         return;
     }
-    let places = Places::new();
-    let note = places.source.join("pid");
-    let script = format!("echo $$ > {}; exec bindfs -f $0 $1", note.display());
-    let mounted = places
-        .mount(&own(&format!("sh -c '{script}' {{src}} {{mnt}}")))
-        .unwrap();
-    let meter = mounted.meter().clone();
-    let pid = fs::read_to_string(note).unwrap();
-    let stopped = Command::new("kill").args(["-STOP", pid.trim()]).status();
-    assert!(stopped.unwrap().success());
-    drop(mounted);
-    assert!(!is_mounted(&places.mountpoint));
-    assert_ended(&meter);
+    let foreground = "echo $$ > $0/pid; exec bindfs -f $0 $1";
+    let background = "bindfs -f $0 $1 & echo $! > $0/pid";
+    for script in [foreground, background] {
+        let places = Places::new();
+        let mounted = places
+            .mount(&own(&format!("sh -c '{script}' {{src}} {{mnt}}")))
+            .unwrap();
+        let meter = mounted.meter().clone();
+        let pid = fs::read_to_string(places.source.join("pid")).unwrap();
+        let stopped = Command::new("kill").args(["-STOP", pid.trim()]).status();
+        assert!(stopped.unwrap().success());
+        drop(mounted);
+        assert!(!is_mounted(&places.mountpoint));
+        assert_ended(&meter);
+    }
 }
 
 #[test]
