@@ -1,5 +1,7 @@
 //! Nothing that the lab mounts outlives it.
 
+mod support;
+
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,26 +13,7 @@ use dynamicfs::config::Preset;
 use dynamicfs_lab::image::Image;
 use dynamicfs_lab::target::{Dynamicfs, Permissions};
 
-/// False, with a word about it, without root; with `CI` set that is a failure.
-fn may_mount() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    assert!(
-        root || std::env::var_os("CI").is_none(),
-        "this test mounts, which needs root"
-    );
-    if !root {
-        eprintln!("not run: mounting needs root");
-    }
-    root
-}
-
-fn is_mounted(path: &Path) -> bool {
-    let path = path.display().to_string();
-    fs::read_to_string("/proc/self/mountinfo")
-        .unwrap()
-        .lines()
-        .any(|line| line.split(' ').nth(4) == Some(&path))
-}
+use self::support::{is_mounted, may_mount};
 
 /// The files behind loop devices that lie in `directory`.
 fn loop_devices_in(directory: &Path) -> usize {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::mem;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::fs::minor;
-use std::os::unix::fs::MetadataExt;
 
 use super::daemons::{self, Daemons, Holder};
 use super::peers::{Peer, PeerMount, Ready};
@@ -117,16 +117,10 @@ impl Mounted {
     /// When either does not happen in time; nothing is left nevertheless.
     pub fn unmount(mut self) -> Result<()> {
         match mem::replace(&mut self.way, Way::Native) {
-            Way::Native => {}
-            Way::Preset(mount) => mount.unmount()?,
-            Way::Peer(mut mount) => {
-                if let Err(error) = mount.unmount() {
-                    self.daemons.kill();
-                    return Err(error);
-                }
-            }
+            Way::Native => Ok(()),
+            Way::Preset(mount) => mount.unmount().and_then(|()| self.daemons.wait_for_end()),
+            Way::Peer(mount) => mount.unmount(&self.daemons),
         }
-        self.daemons.wait_for_end()
     }
 
     /// Ends this mount by force, and makes another one in its place.

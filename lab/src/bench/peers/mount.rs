@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::mount::{UnmountFlags, unmount};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tempfile::TempDir;
 
 use super::command::{EMPTY, MOUNTPOINT, SOURCE, WORK};
 use super::{Peer, Ready, Shows};
-use crate::bench::daemons::POLL;
+use crate::bench::daemons::{Daemons, POLL};
 use crate::process::{self, GRACE};
 use crate::target::filesystem_at;
 
@@ -145,8 +145,36 @@ impl PeerMount {
         }
     }
 
-    /// Unmounts, while it is in use for as long as ten seconds.
-    pub(in crate::bench) fn unmount(&mut self) -> Result<()> {
+    /// Waits for the process that made the mount: it ends by itself when that is gone, or is killed
+    /// with its children.
+    fn end_child(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        let pid = Pid::from_child(&self.child);
+        let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else {
+            return;
+        };
+        let ended = |limit| process::ends_within(&pidfd, limit).unwrap_or(false);
+        if self.mounted || !ended(GRACE) {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        if ended(GRACE) {
+            let _ = self.child.wait();
+        }
+    }
+
+    /// Unmounts, and waits until `daemons`, which serve it, have ended.
+    pub(in crate::bench) fn unmount(mut self, daemons: &Daemons) -> Result<()> {
+        let outcome = self.umount().and_then(|()| daemons.wait_for_end());
+        if outcome.is_err() {
+            daemons.kill();
+        }
+        outcome
+    }
+
+    /// As long as it is in use, tries again for ten seconds.
+    fn umount(&mut self) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
         loop {
             // A process of its own: unmounting writes dirty data, which a daemon may never take.
@@ -170,15 +198,8 @@ impl PeerMount {
 
 impl Drop for PeerMount {
     fn drop(&mut self) {
-        if self.mounted {
-            // Before the unmounting, which would wait for a daemon that hangs.
-            let _ = self.child.kill();
-        }
-        if pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())
-            .is_ok_and(|pidfd| process::ends_within(&pidfd, GRACE).unwrap_or(false))
-        {
-            let _ = self.child.wait();
-        }
+        // Before the unmounting, which would wait for a daemon that hangs.
+        self.end_child();
         if self.mounted {
             let _ = unmount(&self.mountpoint, UnmountFlags::DETACH);
         }
