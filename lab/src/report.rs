@@ -159,6 +159,16 @@ fn markdown(report: &Report) -> String {
 }
 
 impl Report {
+    /// A workload that fails on a preset is as bad as a suite that could not be run.
+    pub fn note_failed_workloads(&mut self) {
+        let failed = self.workloads.iter().flat_map(Bench::failed);
+        self.conformance
+            .errors
+            .extend(failed.map(|(row, cell, reason)| {
+                format!("workload {} on {}: {reason}", row.workload, cell.contestant)
+            }));
+    }
+
     /// Writes `report.md`, `report.json` and `stable.txt`.
     ///
     /// # Errors

@@ -106,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         Some(Verb::Show { file, format }) => {
             let bench = read(file)?;
             match format {
-                Format::Terminal => print!("{}", on_terminal(&bench)),
+                Format::Terminal => print!("{}", terminal::bench(&bench)),
                 Format::Markdown => print!("{}", render::markdown(&bench)),
                 Format::Html => print!("{}", render::html(&bench)),
             }
@@ -129,10 +129,6 @@ fn read(file: &Path) -> Result<Bench> {
     let text =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     Bench::from_json(&text).with_context(|| format!("{} is no run", file.display()))
-}
-
-fn on_terminal(bench: &Bench) -> String {
-    render::terminal(bench, terminal::has_colours(), terminal::width())
 }
 
 impl Measure {
@@ -160,7 +156,7 @@ impl Measure {
         let progress = Progress::new(plan.steps());
         let bench = plan.run(&site, &progress)?;
         progress.finish();
-        print!("{}", on_terminal(&bench));
+        print!("{}", terminal::bench(&bench));
         let directory = self.output(&paths, &bench);
         write(&bench, &directory)?;
         println!(
@@ -200,15 +196,7 @@ impl Measure {
     }
 
     fn plan(&self, paths: &Paths, workloads: Vec<Workload>, peers: &[Peer]) -> Result<Plan> {
-        let program = paths.release("dynamicfs");
-        let run = namespace::scratch();
-        let command = Dynamicfs::new(&program, &run);
-        let mut plan = Plan::new(&command, &self.presets(), workloads, self.quick, &run)?;
-        plan.version = version_of(env!("CARGO_PKG_VERSION"), &paths.root);
-        plan.command = format!(
-            "cargo xtask {}",
-            shell_words::join(std::env::args().skip(1))
-        );
+        let mut plan = plan_of_presets(paths, &self.presets(), workloads, self.quick)?;
         if let Some(repetitions) = self.reps {
             plan.settings.repetitions = repetitions as usize;
         }
@@ -225,6 +213,24 @@ impl Measure {
                 .join(bench.started.replace(':', "-"))
         })
     }
+}
+
+/// ext4, `baseline` and these presets of the command as it is built in this checkout.
+pub(crate) fn plan_of_presets(
+    paths: &Paths,
+    presets: &[Preset],
+    workloads: Vec<Workload>,
+    quick: bool,
+) -> Result<Plan> {
+    let scratch = namespace::scratch();
+    let command = Dynamicfs::new(&paths.release("dynamicfs"), &scratch);
+    let mut plan = Plan::new(&command, presets, workloads, quick, &scratch)?;
+    plan.version = version_of(env!("CARGO_PKG_VERSION"), &paths.root);
+    plan.command = format!(
+        "cargo xtask {}",
+        shell_words::join(std::env::args().skip(1))
+    );
+    Ok(plan)
 }
 
 fn write(bench: &Bench, directory: &Path) -> Result<()> {

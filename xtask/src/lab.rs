@@ -5,15 +5,17 @@ use std::process::Command;
 
 use anyhow::Result;
 use clap::Subcommand;
-use dynamicfs_lab::conformance::run as run_plan;
+use dynamicfs_lab::bench::{self, Site};
+use dynamicfs_lab::conformance::{self, run as run_plan};
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
 use dynamicfs_lab::report::Report;
 use dynamicfs_lab::suites::Programs;
-use dynamicfs_lab::{exceptions, namespace, report};
+use dynamicfs_lab::{exceptions, namespace, report, tools, workload};
 
+use crate::bench::plan_of_presets;
 use crate::conformance::{Args as Conformance, PresetChoice, SuiteChoice};
-use crate::terminal::paint;
+use crate::terminal::{self, paint};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -52,19 +54,40 @@ fn lab_run(args: &Run) -> Result<bool> {
     let exceptions = exceptions::load(&paths.exceptions())?;
     if !namespace::is_isolated() {
         args.conformance.prepare(&paths)?;
+        if !args.conformance.quick {
+            tools::ensure_packages(tools::BENCH_PACKAGES)?;
+        }
     }
     namespace::isolate()?;
     let plan = args.conformance.plan();
-    let bench = args.conformance.bench(&paths)?;
-    let progress = Progress::new(plan.suites.len() + plan.runs().len());
-    let report = Report {
+    let images = args.conformance.bench(&paths)?;
+    let workloads = workloads(&paths, &plan)?;
+    let steps = workloads.as_ref().map_or(0, bench::Plan::steps);
+    let progress = Progress::new(plan.suites.len() + plan.runs().len() + steps);
+    let mut report = Report {
         kernel: rustix::system::uname()
             .release()
             .to_string_lossy()
             .into_owned(),
-        conformance: run_plan(&plan, &bench, &Programs::of(&paths), &exceptions, &progress),
+        conformance: run_plan(
+            &plan,
+            &images,
+            &Programs::of(&paths),
+            &exceptions,
+            &progress,
+        ),
         workloads: None,
     };
+    if let Some(workloads) = workloads {
+        match Site::image(&paths).and_then(|site| workloads.run(&site, &progress)) {
+            Ok(measured) => report.workloads = Some(measured),
+            Err(error) => report
+                .conformance
+                .errors
+                .push(format!("workloads: {error:#}")),
+        }
+    }
+    report.note_failed_workloads();
     progress.finish();
     report.write(&paths.lab())?;
     summary(&report, &paths);
@@ -80,6 +103,17 @@ fn lab_run(args: &Run) -> Result<bool> {
     Ok(clean)
 }
 
+/// The workloads that say most, on ext4, `baseline` and the presets; none in a quick run. All
+/// workloads, and other file systems: `cargo xtask bench`.
+fn workloads(paths: &Paths, conformance: &conformance::Plan) -> Result<Option<bench::Plan>> {
+    if conformance.quick {
+        return Ok(None);
+    }
+    let chosen = workload::all().into_iter().filter(|one| one.quick);
+    let plan = plan_of_presets(paths, &conformance.presets, chosen.collect(), true)?;
+    Ok(Some(plan))
+}
+
 /// Only a full run can be compared with the accepted report.
 fn is_everything(args: &Run) -> bool {
     let conformance = &args.conformance;
@@ -93,6 +127,9 @@ fn is_everything(args: &Run) -> bool {
 fn summary(report: &Report, paths: &Paths) {
     println!("{}", report::table(&report.conformance.comparisons));
     print!("{}", report::details(&report.conformance));
+    if let Some(bench) = &report.workloads {
+        print!("{}", terminal::bench(bench));
+    }
     let verdict = if report.conformance.is_clean() {
         paint("32", "no difference from ext4 beyond the accepted ones")
     } else {

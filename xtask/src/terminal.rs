@@ -3,16 +3,19 @@
 use std::env;
 use std::io::{IsTerminal, stdout};
 
+use dynamicfs_lab::bench::render;
+use dynamicfs_lab::bench::result::Bench;
+
 /// Columns where nobody looks: a file, a pipe.
 const WIDTH: u16 = 120;
 
 /// A terminal whose user has not set `NO_COLOR`.
-pub(crate) fn has_colours() -> bool {
+fn has_colours() -> bool {
     stdout().is_terminal() && env::var_os("NO_COLOR").is_none()
 }
 
 /// Columns.
-pub(crate) fn width() -> u16 {
+fn width() -> u16 {
     rustix::termios::tcgetwinsize(stdout())
         .map(|size| size.ws_col)
         .ok()
@@ -27,4 +30,9 @@ pub(crate) fn paint(colour: &str, text: &str) -> String {
     } else {
         text.to_owned()
     }
+}
+
+/// A run of the bench.
+pub(crate) fn bench(bench: &Bench) -> String {
+    render::terminal(bench, has_colours(), width())
 }
