@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::places::{
-    CONTENT, EMPTY, HOT, fresh, lstat, make_files, names_behind, new, nothing, paths,
+    CONTENT, EMPTY, HOT, create_file, fresh, lstat, make_files, names_behind, new, nothing, paths,
 };
 use super::{Caches, Fixtures, Group, Material, Room, Turn, Workload};
 
@@ -135,9 +135,7 @@ fn make_flat(dir: &Path, count: usize, content: &[u8]) -> Result<()> {
 
 fn create(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     let dir = new(room);
-    turn.repeat(8_000, |index| {
-        Ok(fs::write(dir.join(flat(index as usize)), CONTENT)?)
-    })
+    turn.repeat(8_000, |index| create_file(&dir.join(flat(index as usize))))
 }
 
 fn create_some(room: &Room) -> Result<()> {
@@ -145,7 +143,7 @@ fn create_some(room: &Room) -> Result<()> {
     let dir = new(room);
     let until = Instant::now() + MAKING;
     for index in 0..count(&room.fixtures) as usize {
-        fs::write(dir.join(flat(index)), CONTENT)?;
+        create_file(&dir.join(flat(index)))?;
         if Instant::now() > until {
             break;
         }
@@ -243,4 +241,49 @@ fn read_once(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     turn.repeat(paths.len() as u64, |index| {
         read(&paths[index as usize], &mut buffer)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Budget;
+    use super::*;
+    use crate::meter::Meter;
+
+    #[test]
+    fn files_to_unlink_are_made_again_when_they_are_used_up() {
+        let place = tempfile::tempdir().unwrap();
+        let room = Room {
+            dir: place.path().join("room"),
+            backing: place.path().join("room"),
+            fixtures: Fixtures {
+                dir: place.path().join("fixtures"),
+                quick: true,
+            },
+        };
+        let all = workloads();
+        let workload = all.iter().find(|one| one.name == "unlink").unwrap();
+        let Material::Own { make } = workload.material else {
+            panic!("unlinked files are not shared");
+        };
+        fs::create_dir(&room.dir).unwrap();
+        make(&room.dir, &room.fixtures).unwrap();
+        let (meter, files) = (Meter::default(), per_turn(&room.fixtures) as u64);
+        let budget = Budget {
+            time: Duration::from_secs(30),
+            operations: u64::MAX,
+        };
+        for expected in [files, files, REFILL as u64, REFILL as u64] {
+            (workload.before)(&room).unwrap();
+            let mut turn = Turn::new(budget, &meter);
+            (workload.run)(&room, &mut turn).unwrap();
+            assert_eq!(turn.finish().unwrap().operations, expected);
+        }
+    }
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let once = next_name(Path::new("/a/f7"));
+        assert_eq!(once, Path::new("/a/f7.1"));
+        assert_eq!(next_name(&once), Path::new("/a/f7.2"));
+    }
 }

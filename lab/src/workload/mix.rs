@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use super::places::{CONTENT, EMPTY, fresh, lstat, new};
+use super::places::{CONTENT, EMPTY, create_file, fresh, lstat, new};
 use super::{Caches, Group, Room, Turn, Workload};
 
 const THREADS: usize = 4;
@@ -35,7 +35,7 @@ fn lasting(dir: &Path, index: usize) -> PathBuf {
 fn before(room: &Room) -> Result<()> {
     fresh(room)?;
     for index in 0..LASTING {
-        fs::write(lasting(&new(room), index), CONTENT)?;
+        create_file(&lasting(&new(room), index))?;
     }
     Ok(())
 }
@@ -50,7 +50,7 @@ fn step(dir: &Path, thread: usize, index: usize) -> Result<()> {
     let created = dir.join(format!("created-{thread}-{number}"));
     let renamed = dir.join(format!("renamed-{thread}-{number}"));
     match kind {
-        0 => fs::write(created, CONTENT)?,
+        0 => create_file(&created)?,
         1 => lstat(&created)?,
         2 => {
             let mut content = [0; CONTENT.len()];

@@ -2,7 +2,7 @@
 //! cooled.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,11 @@ pub(super) fn nothing(_: &Room) -> Result<()> {
 /// Name of a file among many, with its directory.
 fn name(index: usize) -> String {
     format!("d{}/f{index}", index / PER_DIRECTORY)
+}
+
+/// Creates a file of [`CONTENT`] that must not be there yet.
+pub(super) fn create_file(path: &Path) -> Result<()> {
+    Ok(File::create_new(path)?.write_all(&CONTENT)?)
 }
 
 /// Makes `count` files in directories of 100.
