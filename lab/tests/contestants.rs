@@ -6,7 +6,6 @@ use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use dynamicfs::config::Preset;
 use dynamicfs_lab::bench::contestant::{Contestant, Mounted};
@@ -15,6 +14,7 @@ use dynamicfs_lab::bench::requests::{RequestCounter, Requests, Tracer};
 use dynamicfs_lab::meter::Meter;
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::target::Dynamicfs;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use self::support::{is_mounted, may_mount};
@@ -199,8 +199,8 @@ fn a_peer_that_hangs_is_ended_when_dropped() {
             .unwrap();
         let meter = mounted.meter().clone();
         let pid = fs::read_to_string(places.source.join("pid")).unwrap();
-        let stopped = Command::new("kill").args(["-STOP", pid.trim()]).status();
-        assert!(stopped.unwrap().success());
+        let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
         drop(mounted);
         assert!(!is_mounted(&places.mountpoint));
         assert_ended(&meter);

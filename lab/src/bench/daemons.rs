@@ -155,20 +155,14 @@ fn parse_connection(fdinfo: &str) -> Option<u32> {
         .ok()
 }
 
-/// Those that serve `connection`; where the kernel tells nothing, those that held no device
-/// `before` the mount.
+/// Those that serve `connection`, or may as far as the kernel tells. Who had it open `before` the
+/// mount does not: a daemon may outlive its mount, whose number is given to the next one.
 fn serving(holders: &[Holder], connection: u32, before: &[Holder]) -> Vec<Pid> {
     let mut pids = Vec::new();
-    for &Holder {
-        pid,
-        connection: told,
-    } in holders
-    {
-        let serves = match told {
-            Some(told) => told == connection,
-            None => before.iter().all(|other| other.pid != pid),
-        };
-        if serves && !pids.contains(&pid) && !is_fusermount(pid) {
+    for holder in holders {
+        let serves = holder.connection.is_none_or(|told| told == connection);
+        let pid = holder.pid;
+        if serves && !before.contains(holder) && !pids.contains(&pid) && !is_fusermount(pid) {
             pids.push(pid);
         }
     }
@@ -221,14 +215,14 @@ mod tests {
             connection,
         };
         let (ours, other, unknown, earlier) = (5_000_001, 5_000_002, 5_000_003, 5_000_004);
-        let now = [
+        let before = [holder(earlier, None), holder(earlier, Some(45))];
+        let mut now = vec![
             holder(ours, Some(45)),
             holder(ours, Some(45)),
             holder(other, Some(46)),
             holder(unknown, None),
-            holder(earlier, None),
         ];
-        let before = [holder(earlier, None)];
+        now.extend(before);
         assert_eq!(serving(&now, 45, &before), [pid(ours), pid(unknown)]);
     }
 
