@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::places::{
-    CONTENT, EMPTY, HOT, create_file, fresh, lstat, make_files, names_behind, new, nothing, paths,
+    CONTENT, EMPTY, HOT, create_file, fresh, lstat, make_files, names_behind, new, newest, nothing,
+    paths,
 };
 use super::{Caches, Fixtures, Group, Material, Room, Turn, Workload};
 
@@ -134,13 +135,13 @@ fn make_flat(dir: &Path, count: usize, content: &[u8]) -> Result<()> {
 }
 
 fn create(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
-    let dir = new(room);
+    let dir = new(room)?;
     turn.repeat(8_000, |index| create_file(&dir.join(flat(index as usize))))
 }
 
 fn create_some(room: &Room) -> Result<()> {
     fresh(room)?;
-    let dir = new(room);
+    let dir = new(room)?;
     let until = Instant::now() + MAKING;
     for index in 0..count(&room.fixtures) as usize {
         create_file(&dir.join(flat(index)))?;
@@ -152,9 +153,15 @@ fn create_some(room: &Room) -> Result<()> {
 }
 
 fn stat_created(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
-    let made = fs::read_dir(room.backing.join("new"))?.count();
-    let paths: Vec<PathBuf> = (0..made).map(|index| new(room).join(flat(index))).collect();
-    turn.repeat(made as u64, |index| lstat(&paths[index as usize]))
+    let name = newest(room)?;
+    let (dir, behind) = (room.dir.join(&name), room.backing.join(&name));
+    // By their names: some file systems keep marks of their own beside them.
+    let paths: Vec<PathBuf> = (0..)
+        .map(flat)
+        .take_while(|name| behind.join(name).exists())
+        .map(|name| dir.join(name))
+        .collect();
+    turn.repeat(paths.len() as u64, |index| lstat(&paths[index as usize]))
 }
 
 /// What a turn renames or unlinks.

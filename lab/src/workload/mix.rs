@@ -34,14 +34,15 @@ fn lasting(dir: &Path, index: usize) -> PathBuf {
 
 fn before(room: &Room) -> Result<()> {
     fresh(room)?;
+    let dir = new(room)?;
     for index in 0..LASTING {
-        create_file(&lasting(&new(room), index))?;
+        create_file(&lasting(&dir, index))?;
     }
     Ok(())
 }
 
 fn run(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
-    let dir = new(room);
+    let dir = new(room)?;
     turn.repeat_in_threads(THREADS, |thread, index| step(&dir, thread, index as usize))
 }
 

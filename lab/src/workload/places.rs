@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rustix::fs::{Advice, fadvise};
 
 use super::{Fixtures, Material, Room};
@@ -81,20 +81,35 @@ pub(super) fn names_behind(room: &Room, most: usize) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Where a turn leaves what it makes: see [`fresh`].
-pub(super) fn new(room: &Room) -> PathBuf {
-    room.dir.join("new")
+/// Each turn leaves what it makes in a directory of its own, because removing what an earlier one
+/// made would cost more.
+fn of_turn(number: usize) -> String {
+    format!("turn-{number}")
 }
 
-/// Makes [`new`], empty. What an earlier turn left there is moved aside: to remove it costs more.
-/// All is written out, so that a turn does not pay for what was before it.
+/// How many turns there were, seen behind the mount.
+fn turns(room: &Room) -> usize {
+    (0..)
+        .take_while(|&number| room.backing.join(of_turn(number)).exists())
+        .count()
+}
+
+/// Makes the directory of a turn. All is written out, so that the turn does not pay for what was
+/// before it.
 pub(super) fn fresh(room: &Room) -> Result<()> {
-    if room.backing.join("new").exists() {
-        let others = fs::read_dir(&room.backing)?.count();
-        fs::rename(new(room), room.dir.join(format!("used-{others}")))?;
-    }
-    fs::create_dir(new(room))?;
+    fs::create_dir(room.dir.join(of_turn(turns(room))))?;
     room.settle()
+}
+
+/// The name of the directory that [`fresh`] made last.
+pub(super) fn newest(room: &Room) -> Result<String> {
+    let last = turns(room).checked_sub(1);
+    Ok(of_turn(last.context("no directory was made for the turn")?))
+}
+
+/// The directory that [`fresh`] made last, on the mount.
+pub(super) fn new(room: &Room) -> Result<PathBuf> {
+    Ok(room.dir.join(newest(room)?))
 }
 
 /// lstat(2) as C programs call it. That of the standard library asks for the birth time too, which

@@ -156,8 +156,9 @@ fn archive(fixtures: &Fixtures) -> Result<PathBuf> {
 
 fn untar(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     let (archive, settings) = (archive(&room.fixtures)?, settings(room)?);
+    let dir = new(room)?;
     turn.repeat_whole(files(&room.fixtures), |number| {
-        let target = new(room).join(number.to_string());
+        let target = dir.join(number.to_string());
         fs::create_dir(&target)?;
         let mut tar = settings.command("tar", &target);
         run_silent(tar.arg("-xf").arg(&archive), LIMIT)
@@ -165,9 +166,9 @@ fn untar(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
 }
 
 fn copy(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
-    let settings = settings(room)?;
+    let (settings, dir) = (settings(room)?, new(room)?);
     turn.repeat_whole(files(&room.fixtures), |number| {
-        let target = new(room).join(number.to_string());
+        let target = dir.join(number.to_string());
         let mut cp = settings.command("cp", &room.dir);
         run_silent(cp.args(["-r", "tree"]).arg(target), LIMIT)
     })
@@ -224,7 +225,7 @@ fn search_cold(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
 
 fn build(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     let mut cargo = settings(room)?.cargo_build(&room.dir);
-    cargo.arg("--target-dir").arg(new(room));
+    cargo.arg("--target-dir").arg(new(room)?);
     turn.timed(|| {
         run_silent(&mut cargo, LIMIT)?;
         Ok(1)
@@ -245,12 +246,12 @@ fn statements(fixtures: &Fixtures) -> Result<PathBuf> {
 
 fn insert(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     let read = format!(".read '{}'", statements(&room.fixtures)?.display());
-    let settings = settings(room)?;
+    let (settings, dir) = (settings(room)?, new(room)?);
     turn.repeat_whole(inserts(&room.fixtures), |number| {
         let mut sqlite = settings.command("sqlite3", &room.dir);
         sqlite
             .args(["-batch", "-bail"])
-            .arg(new(room).join(format!("{number}.db")))
+            .arg(dir.join(format!("{number}.db")))
             .arg(&read);
         run_silent(&mut sqlite, LIMIT)
     })

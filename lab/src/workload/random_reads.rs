@@ -129,7 +129,9 @@ fn result(finished: &Finished) -> Result<(u64, Duration)> {
     let (notes, report) = finished.stdout.split_at(start);
     if !finished.success() {
         let said = [notes.trim(), finished.stderr.trim()].join("\n");
-        bail!("fio: {}: {}", finished.ending(), said.trim());
+        // The same for each read in flight follows.
+        let first = said.trim().lines().next().unwrap_or("it said nothing");
+        bail!("{}: {first}", finished.ending());
     }
     let report: Report = serde_json::Deserializer::from_str(report)
         .into_iter()
