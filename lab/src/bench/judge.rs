@@ -96,7 +96,8 @@ fn latency(samples: &[Sample]) -> Option<Percentiles> {
     })
 }
 
-fn compare_with_best_peer(names: &[(&str, Kind)], cells: &mut [Cell]) {
+/// Sets each cell beside that of the fastest peer.
+pub(super) fn compare_with_best_peer(names: &[(&str, Kind)], cells: &mut [Cell]) {
     let to_ext4 = |cell: &Cell| Some(cell.figures.as_ref()?.to_ext4?.median);
     let best = names
         .iter()

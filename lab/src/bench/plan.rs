@@ -68,18 +68,20 @@ impl Plan {
                 .collect(),
             absent: Vec::new(),
             workloads,
+            // Many short turns rather than few long ones: which processor serves a mount, and what
+            // else disturbs a turn, often stays so for the whole of it.
             settings: if quick {
                 Settings {
-                    repetitions: 3,
-                    more_if_noisy: 2,
-                    turn_ms: 80,
+                    repetitions: 5,
+                    more_if_noisy: 1,
+                    turn_ms: 50,
                     quick,
                 }
             } else {
                 Settings {
-                    repetitions: 5,
+                    repetitions: 7,
                     more_if_noisy: 4,
-                    turn_ms: 250,
+                    turn_ms: 120,
                     quick,
                 }
             },

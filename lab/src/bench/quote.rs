@@ -231,6 +231,7 @@ fn peers(bench: &Bench) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::judge::compare_with_best_peer;
     use crate::bench::sample;
 
     /// A project with a run, and this as both documents.
@@ -320,6 +321,15 @@ mod tests {
         run.contestants
             .push(sample::full().contestant("bindfs").unwrap().clone());
         sample::set(&mut run, "create-4k", "bindfs", [0.25; 3]);
+        let peers = [
+            Kind::Ext4,
+            Kind::Preset,
+            Kind::Preset,
+            Kind::Preset,
+            Kind::Peer,
+        ];
+        let names = peers.map(|kind| ("bindfs", kind));
+        compare_with_best_peer(&names, &mut run.rows[0].cells);
         let text = overview(&run);
         let line = text.lines().last().unwrap().replace(' ', "");
         assert_eq!(line, "|create-4k|0.50|0.80|0.10|0.25bindfs|");

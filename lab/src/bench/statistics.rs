@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The middle half of the samples may spread over this part of their median before the row counts
-/// as noisy.
+/// A median that is known to less than this part of itself counts as noisy.
 const NOISY: f64 = 0.10;
 
 /// Median and range. Quartiles are interpolated linearly between neighbours (type 7 of Hyndman and
@@ -20,6 +19,10 @@ pub struct Spread {
     pub upper: f64,
     /// Greatest.
     pub max: f64,
+    /// Half of the median's confidence interval of 95 %: 1.57 times the range between the quartiles,
+    /// divided by the root of the number of samples (McGill, Tukey and Larsen, "Variations of box
+    /// plots", 1978). The median itself where one sample is all there is.
+    pub margin: f64,
 }
 
 impl Spread {
@@ -33,18 +36,24 @@ impl Spread {
             let (below, above) = (samples[place as usize], samples[place.ceil() as usize]);
             below + (above - below) * place.fract()
         };
+        let (lower, median, upper) = (at(0.25), at(0.5), at(0.75));
+        let margin = match last {
+            0 => median,
+            _ => 1.57 * (upper - lower) / (samples.len() as f64).sqrt(),
+        };
         Some(Spread {
             min: samples[0],
-            lower: at(0.25),
-            median: at(0.5),
-            upper: at(0.75),
+            lower,
+            median,
+            upper,
             max: samples[last],
+            margin,
         })
     }
 
-    /// Whether the middle half spreads over more than a tenth of the median.
+    /// Whether the median is known to less than a tenth of itself.
     pub fn is_noisy(&self) -> bool {
-        (self.upper - self.lower) > NOISY * self.median
+        self.margin > NOISY * self.median
     }
 
     /// Whether the two ranges have a value in common.
@@ -74,6 +83,7 @@ mod tests {
             median: 2.5,
             upper: 3.25,
             max: 4.0,
+            margin: 1.57 * 1.5 / 2.0,
         };
         assert_eq!(spread, expected);
         assert_eq!(Spread::of([]), None);
@@ -81,10 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn one_outlier_of_five_makes_no_noise() {
+    fn noise_is_a_median_that_is_not_known_well() {
         let calm = Spread::of([1.0, 1.02, 1.04, 1.01, 3.0]).unwrap();
-        assert!(!calm.is_noisy());
-        assert!(Spread::of([1.0, 1.2, 1.4, 1.1, 3.0]).unwrap().is_noisy());
+        assert!(!calm.is_noisy(), "one outlier of five");
+        let wide = [1.0, 1.2, 1.4, 1.1, 3.0];
+        assert!(Spread::of(wide).unwrap().is_noisy());
+        let often = wide.repeat(5);
+        assert!(!Spread::of(often).unwrap().is_noisy(), "more of the same");
+        assert!(Spread::of([1.0]).unwrap().is_noisy(), "one tells nothing");
     }
 
     #[test]

@@ -125,7 +125,7 @@ mod tests {
         let error = |word: &str| select(&["untar", word]).unwrap_err().to_string();
         assert_eq!(
             error("renmae"),
-            "no workload is called \"renmae\"; near are rename"
+            "no workload is called \"renmae\"; did you mean rename?"
         );
         assert_eq!(
             error("walk"),

@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::places::{EMPTY, cool, warm_file};
+use super::places::{EMPTY, check_written_out, cool, drop_pages, warm_file};
 use super::{Caches, Fixtures, Group, Material, Room, Turn, Workload};
 use crate::material::{self, Random};
 use crate::suite::sys::Map;
+
+/// The file of each room.
+const DATA_FILE: &str = "data";
 
 const KIB_128: usize = 128 << 10;
 const MIB: usize = 1 << 20;
@@ -23,7 +26,7 @@ const RECORD: [u8; 128] = [b'r'; 128];
 pub(super) const DATA: Material = Material::Shared {
     name: "data",
     make: |dir, fixtures| {
-        material::large_file(&dir.join("data"), read_bytes(fixtures), |_| {})?;
+        material::large_file(&dir.join(DATA_FILE), read_bytes(fixtures), |_| {})?;
         Ok(())
     },
 };
@@ -31,7 +34,12 @@ pub(super) const DATA: Material = Material::Shared {
 /// One file to be overwritten: the allocation of blocks would be the same work for all, and hide
 /// the rest.
 const OVERWRITTEN: Material = Material::Own {
-    make: |dir, fixtures| Ok(fs::write(dir.join("data"), vec![1; write_bytes(fixtures)])?),
+    make: |dir, fixtures| {
+        Ok(fs::write(
+            dir.join(DATA_FILE),
+            vec![1; write_bytes(fixtures)],
+        )?)
+    },
 };
 
 fn read_bytes(fixtures: &Fixtures) -> u64 {
@@ -57,13 +65,13 @@ fn reads() -> Vec<Workload> {
         quick: false,
         material: DATA,
         before: cool_data,
-        run: read_once::<MIB>,
+        run: read_cold::<MIB>,
     };
     vec![
         Workload {
             name: "read-seq-128k-cold",
             operation: "a read of 128 KiB, in order",
-            run: read_once::<KIB_128>,
+            run: read_cold::<KIB_128>,
             ..read
         },
         Workload {
@@ -91,7 +99,7 @@ fn reads() -> Vec<Workload> {
         Workload {
             name: "read-mmap-cold",
             operation: "a mapped page touched, in order",
-            run: |room, turn| touch(room, turn, 1),
+            run: touch_cold,
             ..read
         },
         Workload {
@@ -100,7 +108,7 @@ fn reads() -> Vec<Workload> {
             caches: Caches::Hot,
             quick: true,
             before: warm_data,
-            run: |room, turn| touch(room, turn, u64::MAX),
+            run: touch_again,
             ..read
         },
         Workload {
@@ -153,7 +161,7 @@ fn writes() -> Vec<Workload> {
 }
 
 pub(super) fn data(room: &Room) -> PathBuf {
-    room.dir.join("data")
+    room.dir.join(DATA_FILE)
 }
 
 pub(super) fn cool_data(room: &Room) -> Result<()> {
@@ -164,38 +172,69 @@ pub(super) fn warm_data(room: &Room) -> Result<()> {
     warm_file(&data(room))
 }
 
-fn read_once<const BLOCK: usize>(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
-    read_in_order(room, turn, BLOCK, 1)
+/// Pass after pass, each after the mount's pages were dropped.
+fn read_cold<const BLOCK: usize>(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let file = File::open(data(room))?;
+    let blocks = file.metadata()?.len() / BLOCK as u64;
+    let mut buffer = vec![0; BLOCK];
+    turn.repeat_after_pauses(
+        blocks,
+        |_| drop_pages(room, &file),
+        |index| Ok(file.read_exact_at(&mut buffer, index * BLOCK as u64)?),
+    )
 }
 
 fn read_again<const BLOCK: usize>(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
-    read_in_order(room, turn, BLOCK, u64::MAX)
-}
-
-fn read_in_order(room: &Room, turn: &mut Turn<'_>, block: usize, passes: u64) -> Result<()> {
     let file = File::open(data(room))?;
-    let blocks = file.metadata()?.len() / block as u64;
-    let mut buffer = vec![0; block];
-    turn.repeat(blocks.saturating_mul(passes), |index| {
-        file.read_exact_at(&mut buffer, index % blocks * block as u64)?;
-        Ok(())
+    let blocks = file.metadata()?.len() / BLOCK as u64;
+    let mut buffer = vec![0; BLOCK];
+    turn.repeat(u64::MAX, |index| {
+        Ok(file.read_exact_at(&mut buffer, index % blocks * BLOCK as u64)?)
     })
 }
 
-fn touch(room: &Room, turn: &mut Turn<'_>, passes: u64) -> Result<()> {
+fn touch_cold(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let file = File::open(data(room))?;
+    let len = file.metadata()?.len() as usize;
+    // Mapped within the round: pages that are mapped are not dropped.
+    let mut map = None;
+    let pages = (len / PAGE) as u64;
+    turn.repeat_after_pauses(
+        pages,
+        |_| drop_pages(room, &file),
+        |index| {
+            if index == 0 {
+                map = Some(Map::shared_read(&file, len)?);
+            }
+            touch_page(map.as_ref(), index);
+            if index + 1 == pages {
+                map = None;
+            }
+            Ok(())
+        },
+    )
+}
+
+fn touch_again(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     let file = File::open(data(room))?;
     let len = file.metadata()?.len() as usize;
     let pages = (len / PAGE) as u64;
-    let mut map = Map::shared_read(&file, len)?;
-    turn.repeat(pages.saturating_mul(passes), |index| {
-        let page = index % pages;
-        if page == 0 && index > 0 {
+    let mut map = None;
+    turn.repeat(u64::MAX, |index| {
+        if index.is_multiple_of(pages) {
             // In a mapping that was touched before, there is nothing left to do.
-            map = Map::shared_read(&file, len)?;
+            map = None;
+            map = Some(Map::shared_read(&file, len)?);
         }
-        std::hint::black_box(map.byte(page as usize * PAGE));
+        touch_page(map.as_ref(), index % pages);
         Ok(())
     })
+}
+
+fn touch_page(map: Option<&Map>, page: u64) {
+    if let Some(map) = map {
+        std::hint::black_box(map.byte(page as usize * PAGE));
+    }
 }
 
 /// Offsets of all pages of the file, in no order, the same each time.
@@ -209,10 +248,11 @@ fn read_randomly(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     let offsets = offsets(&data(room))?;
     let file = File::open(data(room))?;
     let mut page = [0; PAGE];
-    turn.repeat(offsets.len() as u64, |index| {
-        file.read_exact_at(&mut page, offsets[index as usize])?;
-        Ok(())
-    })
+    turn.repeat_after_pauses(
+        offsets.len() as u64,
+        |_| drop_pages(room, &file),
+        |index| Ok(file.read_exact_at(&mut page, offsets[index as usize])?),
+    )
 }
 
 fn write_in_order<const BLOCK: usize>(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
@@ -223,7 +263,8 @@ fn write_in_order<const BLOCK: usize>(room: &Room, turn: &mut Turn<'_>) -> Resul
         blocks,
         |index| Ok(file.write_all_at(&block, index % blocks * BLOCK as u64)?),
         || Ok(file.sync_all()?),
-    )
+    )?;
+    check_written_out(room, DATA_FILE)
 }
 
 fn write_randomly(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
@@ -234,7 +275,8 @@ fn write_randomly(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
         2_048,
         |index| Ok(file.write_all_at(&page, offsets[index as usize % offsets.len()])?),
         || Ok(file.sync_all()?),
-    )
+    )?;
+    check_written_out(room, DATA_FILE)
 }
 
 fn append(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
@@ -245,5 +287,6 @@ fn append(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     turn.repeat(u64::MAX, |_| {
         file.write_all(&RECORD)?;
         Ok(file.sync_all()?)
-    })
+    })?;
+    check_written_out(room, DATA_FILE)
 }

@@ -1,15 +1,14 @@
 //! Small files: made, opened, read, renamed, removed.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::places::{
-    CONTENT, EMPTY, HOT, create_file, fresh, lstat, make_files, names_behind, new, newest, nothing,
-    paths,
+    CONTENT, EMPTY, HOT, create_file, fresh, lstat, make_files, names_behind, new, nothing, paths,
 };
 use super::{Caches, Fixtures, Group, Material, Room, Turn, Workload};
 
@@ -18,10 +17,6 @@ const FILES: Material = Material::Shared {
     name: "files",
     make: |dir, fixtures| make_files(dir, count(fixtures), &CONTENT),
 };
-
-/// How long the making of files through the mount may take that a turn needs: as many as a
-/// contestant makes in that time are enough for it.
-const MAKING: Duration = Duration::from_millis(150);
 
 /// So few files are made again through the mount when the prepared ones are used up.
 const REFILL: usize = 400;
@@ -32,7 +27,7 @@ fn count(fixtures: &Fixtures) -> u64 {
 
 /// How many files a turn unlinks or renames at most, all looked up before.
 fn per_turn(fixtures: &Fixtures) -> usize {
-    fixtures.amount(2_000, 500) as usize
+    fixtures.amount(2_000, 1_000) as usize
 }
 
 pub(super) fn workloads() -> Vec<Workload> {
@@ -63,7 +58,6 @@ fn changes() -> Vec<Workload> {
             name: "stat-after-create",
             operation: "an lstat of a file that was created and written through the mount just \
                         before, each once",
-            before: create_some,
             run: stat_created,
             ..change
         },
@@ -139,29 +133,22 @@ fn create(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     turn.repeat(8_000, |index| create_file(&dir.join(flat(index as usize))))
 }
 
-fn create_some(room: &Room) -> Result<()> {
-    fresh(room)?;
-    let dir = new(room)?;
-    let until = Instant::now() + MAKING;
-    for index in 0..count(&room.fixtures) as usize {
-        create_file(&dir.join(flat(index)))?;
-        if Instant::now() > until {
-            break;
-        }
-    }
-    Ok(())
-}
+/// So many files are made through the mount, then the clock starts, then each is asked for.
+const MADE: u64 = 300;
 
 fn stat_created(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
-    let name = newest(room)?;
-    let (dir, behind) = (room.dir.join(&name), room.backing.join(&name));
-    // By their names: some file systems keep marks of their own beside them.
-    let paths: Vec<PathBuf> = (0..)
-        .map(flat)
-        .take_while(|name| behind.join(name).exists())
-        .map(|name| dir.join(name))
-        .collect();
-    turn.repeat(paths.len() as u64, |index| lstat(&paths[index as usize]))
+    let dir = new(room)?;
+    let paths = RefCell::new(Vec::new());
+    turn.repeat_after_pauses(
+        MADE,
+        |round| {
+            let mut paths = paths.borrow_mut();
+            paths.clear();
+            paths.extend((0..MADE).map(|index| dir.join(flat((round * MADE + index) as usize))));
+            paths.iter().try_for_each(|path| create_file(path))
+        },
+        |index| lstat(&paths.borrow()[index as usize]),
+    )
 }
 
 /// What a turn renames or unlinks.
@@ -276,7 +263,7 @@ mod tests {
         make(&room.dir, &room.fixtures).unwrap();
         let (meter, files) = (Meter::default(), per_turn(&room.fixtures) as u64);
         let budget = Budget {
-            time: Duration::from_secs(30),
+            time: std::time::Duration::from_secs(30),
             operations: u64::MAX,
         };
         for expected in [files, files, REFILL as u64, REFILL as u64] {

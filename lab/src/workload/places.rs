@@ -6,10 +6,11 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::fs::{Advice, fadvise};
+use rustix::io::Errno;
 
-use super::{Fixtures, Material, Room};
+use super::{Fixtures, Material, Room, sys};
 use crate::material::Random;
 
 /// What small files hold.
@@ -127,15 +128,33 @@ pub(super) fn warm_file(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Empties the mount's page cache of a file, or of a listing, and no other cache. A native
-/// directory or a bind mount has none of its own.
+/// Empties the mount's page cache of a file, or of a listing, and no other cache.
 pub(super) fn cool(room: &Room, path: &Path) -> Result<()> {
     room.settle()?;
-    let file = File::open(path)?;
+    drop_pages(room, &File::open(path)?)
+}
+
+/// The same for an open file whose pages are not dirty. A native directory or a bind mount has no
+/// pages of its own.
+pub(super) fn drop_pages(room: &Room, file: &File) -> Result<()> {
     if file.metadata()?.dev() != room.backing.metadata()?.dev() {
         fadvise(file, 0, None, Advice::DontNeed)?;
     }
     Ok(())
+}
+
+/// After an fsync through the mount: fails when pages of the file behind it are still dirty, because
+/// then its speed means nothing. `name` is relative to the room. Kernels before 6.5 cannot tell.
+pub(super) fn check_written_out(room: &Room, name: impl AsRef<Path>) -> Result<()> {
+    let path = room.backing.join(name);
+    let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    match sys::unwritten_pages(&file) {
+        Ok(0) | Err(Errno::NOSYS) => Ok(()),
+        Ok(pages) => bail!(
+            "fsync was answered and not done: {pages} pages of the file behind the mount are not written"
+        ),
+        Err(error) => Err(error).context("cachestat"),
+    }
 }
 
 /// A file or directory in the fixtures, made once.

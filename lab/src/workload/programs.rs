@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::directories::walk_once;
-use super::places::{fixture, fresh, new, nothing};
+use super::places::{check_written_out, fixture, fresh, new, newest, nothing};
 use super::{Caches, Fixtures, Group, Material, Room, Turn, Workload, mix, repository};
 use crate::material::{self, NEEDLE};
 use crate::program::{Settings, run, run_silent};
@@ -17,7 +17,7 @@ use crate::program::{Settings, run, run_silent};
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Trees to remove, one a turn.
-const TREES: usize = 2;
+const TREES: usize = 6;
 
 /// Source files, only read.
 const SOURCES: Material = Material::Shared {
@@ -80,7 +80,7 @@ fn trees() -> [Workload; 3] {
                 (0..TREES).try_for_each(|index| tree(&dir.join(format!("tree-{index}")), fixtures))
             },
         },
-        before: warm_tree,
+        before: provide_tree,
         run: remove,
         ..untar
     };
@@ -181,21 +181,33 @@ fn next_tree(room: &Room) -> Option<String> {
         .find(|name| room.backing.join(name).exists())
 }
 
-fn warm_tree(room: &Room) -> Result<()> {
+/// When earlier turns removed all trees, one is made through the mount.
+fn provide_tree(room: &Room) -> Result<()> {
     if next_tree(room).is_none() {
         tree(&room.dir.join("tree-0"), &room.fixtures)?;
     }
-    walk_once(&room.dir)?;
-    room.settle()
+    Ok(())
 }
 
+/// Tree after tree, each walked through before its turn comes.
 fn remove(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
-    let mut rm = settings(room)?.command("rm", &room.dir);
-    rm.arg("-rf").args(next_tree(room));
-    turn.timed(|| {
-        run_silent(&mut rm, LIMIT)?;
-        Ok(files(&room.fixtures))
-    })
+    let settings = settings(room)?;
+    turn.timed_after_pauses(
+        || match next_tree(room) {
+            None => Ok(false),
+            Some(name) => {
+                walk_once(&room.dir.join(name))?;
+                room.settle()?;
+                Ok(true)
+            }
+        },
+        || {
+            let mut rm = settings.command("rm", &room.dir);
+            rm.arg("-rf").args(next_tree(room));
+            run_silent(&mut rm, LIMIT)?;
+            Ok(files(&room.fixtures))
+        },
+    )
 }
 
 /// Finds the needle in every file below `tree`.
@@ -246,13 +258,16 @@ fn statements(fixtures: &Fixtures) -> Result<PathBuf> {
 
 fn insert(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     let read = format!(".read '{}'", statements(&room.fixtures)?.display());
-    let (settings, dir) = (settings(room)?, new(room)?);
+    let settings = settings(room)?;
+    let dir = newest(room)?;
+    let database = |number| Path::new(&dir).join(format!("{number}.db"));
     turn.repeat_whole(inserts(&room.fixtures), |number| {
         let mut sqlite = settings.command("sqlite3", &room.dir);
         sqlite
             .args(["-batch", "-bail"])
-            .arg(dir.join(format!("{number}.db")))
+            .arg(database(number))
             .arg(&read);
         run_silent(&mut sqlite, LIMIT)
-    })
+    })?;
+    check_written_out(room, database(0))
 }

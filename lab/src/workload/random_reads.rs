@@ -185,7 +185,7 @@ mod tests {
         let empty =
             r#"{ "jobs" : [ { "error" : 22, "read" : { "runtime" : 0, "total_ios" : 0 } } ] }"#;
         let error = result(&finished(1, &format!("{refusal}\n{empty}"), "")).unwrap_err();
-        assert_eq!(error.to_string(), format!("fio: exit status 1: {refusal}"));
+        assert_eq!(error.to_string(), format!("exit status 1: {refusal}"));
         let error = result(&finished(0, empty, "")).unwrap_err();
         assert!(error.to_string().starts_with("fio: error 22"), "{error}");
         assert!(result(&finished(0, "", "")).is_err());

@@ -13,6 +13,9 @@ use crate::meter::{Cpu, Meter};
 /// Operations between two looks at the clock: a look costs a tenth of a cached stat.
 const BATCH: u64 = 8;
 
+/// A turn with pauses takes at most this many times its budget.
+const PAUSES: u32 = 4;
+
 /// How long a turn is.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
@@ -37,6 +40,19 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// Both together.
+    fn with(self, other: Sample) -> Sample {
+        Sample {
+            operations: self.operations + other.operations,
+            seconds: self.seconds + other.seconds,
+            cpu: Cpu {
+                client: self.cpu.client + other.cpu.client,
+                daemon: self.cpu.daemon + other.cpu.daemon,
+            },
+            latency: None,
+        }
+    }
+
     /// Wall time of one operation.
     pub fn seconds_per_operation(&self) -> f64 {
         self.seconds / self.operations as f64
@@ -212,21 +228,91 @@ impl<'a> Turn<'a> {
         })
     }
 
+    /// Rounds of at most `round` times `operation`, counted from 0 in each. What `pause` does before
+    /// each round is not timed; it is told the number of the round.
+    ///
+    /// # Errors
+    ///
+    /// The first one of `pause` or `operation`.
+    pub fn repeat_after_pauses(
+        &mut self,
+        round: u64,
+        mut pause: impl FnMut(u64) -> Result<()>,
+        mut operation: impl FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
+        self.rounds(
+            |number| pause(number).map(|()| true),
+            |rest| {
+                let until = Instant::now() + rest.time;
+                spend(until, 0, round.min(rest.operations), &mut operation)
+            },
+        )
+    }
+
+    /// Rounds of `work` as a whole, which tells how many operations it was. What `pause` does before
+    /// each round is not timed; it says whether there is anything left to do.
+    ///
+    /// # Errors
+    ///
+    /// The first one of `pause` or `work`.
+    pub fn timed_after_pauses(
+        &mut self,
+        mut pause: impl FnMut() -> Result<bool>,
+        mut work: impl FnMut() -> Result<u64>,
+    ) -> Result<()> {
+        self.rounds(|_| pause(), |_| work())
+    }
+
+    /// One round at least; no more when the timed parts have spent the budget, or all took
+    /// [`PAUSES`] times as long.
+    fn rounds(
+        &mut self,
+        mut pause: impl FnMut(u64) -> Result<bool>,
+        mut work: impl FnMut(Budget) -> Result<u64>,
+    ) -> Result<()> {
+        let start = Instant::now();
+        let mut rest = self.budget;
+        let mut total: Option<Sample> = None;
+        for number in 0.. {
+            let is_spent = rest.time.is_zero() || rest.operations == 0;
+            let is_late = start.elapsed() > PAUSES * self.budget.time;
+            if (number > 0 && (is_spent || is_late)) || !pause(number)? {
+                break;
+            }
+            // What a pause leaves to the daemon must not cost the round.
+            self.meter.wait_until_idle()?;
+            let part = self.measure(|| work(rest))?;
+            rest.time = rest
+                .time
+                .saturating_sub(Duration::from_secs_f64(part.seconds));
+            rest.operations = rest.operations.saturating_sub(part.operations);
+            total = Some(match total {
+                None => part,
+                Some(total) => total.with(part),
+            });
+        }
+        self.set(total.ok_or_else(|| anyhow!("there is nothing to do"))?)
+    }
+
     /// A piece of work as a whole, which tells how many operations it was.
     ///
     /// # Errors
     ///
     /// Those of `work`, or when it did nothing.
     pub fn timed(&mut self, work: impl FnOnce() -> Result<u64>) -> Result<()> {
+        let sample = self.measure(work)?;
+        self.set(sample)
+    }
+
+    fn measure(&self, work: impl FnOnce() -> Result<u64>) -> Result<Sample> {
         let before = self.meter.cpu()?;
         let start = Instant::now();
         let operations = work()?;
         let seconds = start.elapsed().as_secs_f64();
-        let cpu = self.meter.cpu()?.since(before);
-        self.set(Sample {
+        Ok(Sample {
             operations,
             seconds,
-            cpu,
+            cpu: self.meter.cpu()?.since(before),
             latency: None,
         })
     }
@@ -340,6 +426,43 @@ mod tests {
         assert_eq!(sample.operations, 64);
         assert_eq!(seen, (0..64).collect::<Vec<_>>());
         assert_eq!(ends, 3);
+    }
+
+    #[test]
+    fn pauses_do_not_count_and_each_round_begins_anew() {
+        let (mut seen, mut pauses) = (Vec::new(), 0);
+        let sample = sample(7, LONG, |turn| {
+            turn.repeat_after_pauses(
+                3,
+                |number| {
+                    assert_eq!(number, pauses);
+                    pauses += 1;
+                    std::thread::sleep(Duration::from_millis(5));
+                    Ok(())
+                },
+                |index| {
+                    seen.push(index);
+                    Ok(())
+                },
+            )
+            .unwrap();
+        });
+        assert_eq!(seen, [0, 1, 2, 0, 1, 2, 0]);
+        assert_eq!((sample.operations, pauses), (7, 3));
+        assert!(sample.seconds < 0.005, "{}", sample.seconds);
+    }
+
+    #[test]
+    fn rounds_end_when_there_is_nothing_left() {
+        let mut left = 3;
+        let sample = sample(u64::MAX, LONG, |turn| {
+            let pause = || {
+                left -= 1;
+                Ok(left > 0)
+            };
+            turn.timed_after_pauses(pause, || Ok(10)).unwrap();
+        });
+        assert_eq!(sample.operations, 20);
     }
 
     #[test]

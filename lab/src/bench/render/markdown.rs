@@ -10,8 +10,8 @@ use crate::bench::statistics::Spread;
 /// How to read the tables of ratios.
 pub(crate) const LEGEND: &str = "\
 Speed relative to native ext4 in the same repetition: 1.00 is as fast, 0.50 takes twice as long. \
-Median of the repetitions (least–greatest). `~`: the middle half spreads over more than a tenth of \
-the median. **Bold**: the fastest peer.";
+Median of the repetitions (least–greatest). `~`: the median is known to less than a tenth of \
+itself. **Bold**: the fastest peer.";
 
 /// All of a run.
 pub fn document(bench: &Bench) -> String {

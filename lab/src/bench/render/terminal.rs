@@ -42,7 +42,7 @@ pub fn summary(bench: &Bench, colour: bool, width: u16) -> String {
     }
     let sections = [
         (
-            "Noisy (~): the middle half spreads over more than a tenth of the median",
+            "Noisy (~): the median is known to less than a tenth of itself",
             noise(bench),
         ),
         ("Failed", failures(bench)),

@@ -66,8 +66,7 @@ fn map(bench: &Bench) -> Markup {
             h2 { "Speed relative to ext4" }
             p {
                 "1.00 is as fast as native ext4 in the same repetition, 0.50 takes twice as long. \
-                 Medians. ~ marks noise: the middle half of the repetitions spreads over more than a \
-                 tenth of the median. The fastest peer of a row is underlined. \
+                 Medians. ~ marks noise: the median is known to less than a tenth of itself. The fastest peer of a row is underlined. \
                  A name leads to all about that workload."
             }
             div.scroll tabindex="0" role="region" aria-label="Speed of every contestant on every workload" {
