@@ -1,15 +1,18 @@
 //! One turn, with a deadline: a contestant that hangs must not hang the run.
 
 use std::fs;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::gate::gate;
+use super::mounted::Mounted;
+use super::requests::{Counts, RequestCounter, Requests, Tracer};
 use crate::meter::Meter;
-use crate::workload::{Budget, Caches, Room, Sample, Turn, Workload};
+use crate::workload::{Budget, Caches, Room, Sample, Turn, Watcher, Workload};
 
 /// The longest turn is a whole build on the slowest contestant: some 20 s here.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -47,24 +50,66 @@ impl Attempt {
     /// The timed part.
     pub(super) fn run(&self) -> Result<Sample> {
         let attempt = self.clone();
-        self.with_deadline("the turn", move || {
-            let mut turn = Turn::new(attempt.budget, &attempt.meter);
-            (attempt.workload.run)(&attempt.room, &mut turn)?;
-            turn.finish()
-        })
+        self.with_deadline("the turn", move || attempt.turn(None))
     }
 
-    /// On a thread of its own: a system call on a mount that does not answer cannot be interrupted,
-    /// but ends with an error when the daemon is killed.
+    /// The timed part, with the requests that it cost; `None` where they cannot be counted. What a
+    /// workload does between timed parts does not count.
+    pub(super) fn run_counted(
+        &self,
+        mounted: &Mounted,
+        tracer: &mut Tracer,
+    ) -> Result<(Sample, Option<Counts>)> {
+        let (gate, door) = gate();
+        let attempt = self.clone();
+        let turn = self.start(move || attempt.turn(Some(Box::new(gate))))?;
+        let mut total = Some(Counts::new());
+        // Ends when the turn drops its side of the gate.
+        while door.wait_for_begin(LIMIT) {
+            let counter = RequestCounter::start(mounted, tracer)?;
+            door.open();
+            if !door.wait_for_end(LIMIT) {
+                break;
+            }
+            // Releases follow the operation that caused them.
+            self.meter.wait_until_idle()?;
+            total = add(total, counter.finish()?);
+            door.open();
+        }
+        Ok((self.end("the turn", &turn)?, total))
+    }
+
+    fn turn(&self, watcher: Option<Box<dyn Watcher>>) -> Result<Sample> {
+        let mut turn = Turn::new(self.budget, &self.meter);
+        if let Some(watcher) = watcher {
+            turn = turn.watched_by(watcher);
+        }
+        (self.workload.run)(&self.room, &mut turn)?;
+        turn.finish()
+    }
+
     fn with_deadline<T: Send + 'static>(
         &self,
         what: &str,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.end(what, &self.start(work)?)
+    }
+
+    /// On a thread of its own: a system call on a mount that does not answer cannot be interrupted,
+    /// but ends with an error when the daemon is killed.
+    fn start<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<Receiver<Result<T>>> {
         let (sender, receiver) = mpsc::channel();
         thread::Builder::new()
             .name(self.workload.name.to_owned())
             .spawn(move || sender.send(work()))?;
+        Ok(receiver)
+    }
+
+    fn end<T>(&self, what: &str, receiver: &Receiver<Result<T>>) -> Result<T> {
         if let Ok(result) = receiver.recv_timeout(LIMIT) {
             return result;
         }
@@ -76,6 +121,15 @@ impl Attempt {
         }
         bail!("{what} did not end within {LIMIT:?}; its daemon was killed")
     }
+}
+
+/// Both counts together; none when one of them is not certain.
+fn add(total: Option<Counts>, requests: Requests) -> Option<Counts> {
+    let mut total = total?;
+    for (name, count) in requests.counts()? {
+        *total.entry(name).or_default() += count;
+    }
+    Some(total)
 }
 
 fn kill(pid: Pid) {

@@ -18,6 +18,7 @@ pub mod contestant;
 mod cpus;
 mod daemons;
 pub mod environment;
+mod gate;
 mod json;
 mod judge;
 mod mounted;

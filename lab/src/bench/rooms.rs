@@ -7,11 +7,15 @@ use anyhow::{Context, Result};
 
 use crate::workload::{Fixtures, Material, Room, Workload};
 
+/// What is made anew for each repetition.
+const FRESH: &str = "fresh";
+
 /// Where a workload works below the directory of a contestant.
 fn place(workload: &Workload) -> PathBuf {
     match workload.material {
-        Material::Shared { name, .. } => Path::new("shared").join(name),
-        Material::Own { .. } => Path::new("own").join(workload.name),
+        Material::Lasting { name, .. } => Path::new("lasting").join(name),
+        Material::Shared { name, .. } => Path::new(FRESH).join("shared").join(name),
+        Material::Own { .. } => Path::new(FRESH).join("own").join(workload.name),
     }
 }
 
@@ -26,16 +30,18 @@ pub(super) fn room(workload: &Workload, dir: &Path, source: &Path, fixtures: &Fi
     }
 }
 
-/// Makes what the workloads need in the directory of a contestant: what is only read when it is
-/// missing, all else anew.
+/// Makes what the workloads need in the directory of a contestant: what lasts when it is missing, all
+/// else anew.
 pub(super) fn furnish(source: &Path, workloads: &[&Workload], fixtures: &Fixtures) -> Result<()> {
-    let own = source.join("own");
-    if own.exists() {
-        fs::remove_dir_all(&own).with_context(|| format!("cannot clear {}", own.display()))?;
+    let fresh = source.join(FRESH);
+    if fresh.exists() {
+        fs::remove_dir_all(&fresh).with_context(|| format!("cannot clear {}", fresh.display()))?;
     }
     for workload in workloads {
         let path = source.join(place(workload));
-        let (Material::Shared { make, .. } | Material::Own { make }) = workload.material;
+        let (Material::Lasting { make, .. }
+        | Material::Shared { make, .. }
+        | Material::Own { make }) = workload.material;
         if path.exists() {
             continue;
         }
@@ -70,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_made_once_and_what_is_changed_each_time() {
+    fn what_lasts_is_made_once_and_all_else_each_time() {
         let make =
             |path: &Path, _: &Fixtures| -> Result<()> { Ok(fs::write(path.join("file"), "new")?) };
         let dir = tempfile::tempdir().unwrap();
@@ -78,20 +84,27 @@ mod tests {
             dir: dir.path().to_owned(),
             quick: true,
         };
-        let read = workload("read", Material::Shared { name: "data", make });
-        let changed = workload("changed", Material::Own { make });
-        let workloads = [&read, &changed];
+        let name = "data";
+        let workloads = [
+            workload("lasts", Material::Lasting { name, make }),
+            workload("read", Material::Shared { name, make }),
+            workload("read-too", Material::Shared { name, make }),
+            workload("changed", Material::Own { make }),
+        ];
+        let workloads = workloads.each_ref();
         furnish(dir.path(), &workloads, &fixtures).unwrap();
         let rooms = workloads.map(|one| room(one, dir.path(), dir.path(), &fixtures));
+        assert_eq!(rooms[1].dir, rooms[2].dir);
         for room in &rooms {
             fs::write(room.dir.join("file"), "old").unwrap();
             fs::write(room.dir.join("more"), "").unwrap();
         }
         furnish(dir.path(), &workloads, &fixtures).unwrap();
-        let seen = rooms.map(|room| {
+        let kept = rooms.map(|room| {
             let content = fs::read_to_string(room.dir.join("file")).unwrap();
-            (content, room.dir.join("more").exists())
+            (content == "old", room.dir.join("more").exists())
         });
-        assert_eq!(seen, [("old".to_owned(), true), ("new".to_owned(), false)]);
+        let (old, new) = ((true, true), (false, false));
+        assert_eq!(kept, [old, new, new, new]);
     }
 }

@@ -1,5 +1,6 @@
 //! The repetitions of a run.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::contestant::{Contestant, Mounted};
 use super::environment::{self, Observer};
 use super::judge::{Score, judge};
 use super::plan::Plan;
-use super::requests::{RequestCounter, Tracer};
+use super::requests::Tracer;
 use super::result::{Bench, Calibration, Cell, FORMAT, Kind, Row};
 use super::rooms::{furnish, room};
 use super::site::Site;
@@ -132,6 +133,10 @@ impl Run<'_> {
             let source = self.site.source(contestant.name())?;
             furnish(&source, &workloads, &plan.fixtures)?;
             sources.push(source);
+        }
+        if let Some(source) = sources.first() {
+            // Or the first turn pays for it.
+            rustix::fs::syncfs(File::open(source)?)?;
         }
         plan.contestants
             .iter()
@@ -289,14 +294,11 @@ fn count(
     score: &mut Score,
 ) -> Result<()> {
     attempt.prepare()?;
-    let counter = RequestCounter::start(mounted, tracer)?;
-    let operations = attempt.run()?.operations;
-    // Releases and forgets follow the operation that caused them.
-    attempt.meter.wait_until_idle()?;
-    score.requests = counter.finish()?.counts().map(|counts| {
+    let (sample, requests) = attempt.run_counted(mounted, tracer)?;
+    score.requests = requests.map(|counts| {
         counts
             .into_iter()
-            .map(|(name, count)| (name, count as f64 / operations as f64))
+            .map(|(name, count)| (name, count as f64 / sample.operations as f64))
             .collect()
     });
     Ok(())

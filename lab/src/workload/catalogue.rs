@@ -153,7 +153,9 @@ mod tests {
         };
         fs::create_dir_all(&fixtures.dir).unwrap();
         let (name, make) = match workload.material {
-            Material::Shared { name, make } => (format!("shared-{name}"), make),
+            Material::Shared { name, make } | Material::Lasting { name, make } => {
+                (format!("shared-{name}"), make)
+            }
             Material::Own { make } => (workload.name.to_owned(), make),
         };
         let dir = place.join(name);

@@ -15,7 +15,7 @@ use super::{Caches, Fixtures, Group, Material, Room, Turn, Workload};
 const BUFFER: usize = 32 << 10;
 
 /// One large directory of empty files.
-const MANY: Material = Material::Shared {
+const MANY: Material = Material::Lasting {
     name: "many",
     make: |dir, fixtures| fill(dir, many(fixtures)),
 };

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::catalogue::{all, select};
 pub use self::room::{Fixtures, Room};
-pub use self::turn::{Budget, Percentiles, Sample, Turn};
+pub use self::turn::{Budget, Percentiles, Sample, Turn, Watcher};
 
 /// One loop.
 #[derive(Debug, Clone, Copy)]
@@ -89,8 +89,16 @@ pub enum Caches {
 /// contestant ever sees a change from behind.
 #[derive(Debug, Clone, Copy)]
 pub enum Material {
-    /// Only read: made once for all repetitions and for all workloads that name it.
+    /// Only read: one for all workloads that name it; made anew for each repetition, because what lies
+    /// where differs by chance.
     Shared {
+        /// Name of its directory.
+        name: &'static str,
+        /// Fills the directory.
+        make: fn(&Path, &Fixtures) -> Result<()>,
+    },
+    /// The same, and so large that it is made once for all repetitions.
+    Lasting {
         /// Name of its directory.
         name: &'static str,
         /// Fills the directory.

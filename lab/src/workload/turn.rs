@@ -1,5 +1,6 @@
 //! The clock of a workload.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -72,11 +73,29 @@ pub struct Percentiles {
     pub p999: f64,
 }
 
+/// Is told when a timed part of a turn begins and ends, and may take its time.
+pub trait Watcher: fmt::Debug {
+    /// Right before a timed part.
+    ///
+    /// # Errors
+    ///
+    /// Those of whatever it does; the turn ends with them.
+    fn begin(&mut self) -> Result<()>;
+
+    /// Right after it.
+    ///
+    /// # Errors
+    ///
+    /// Likewise.
+    fn end(&mut self) -> Result<()>;
+}
+
 /// Times what a workload does. Exactly one of its methods is called in a turn, once.
 #[derive(Debug)]
 pub struct Turn<'a> {
     budget: Budget,
     meter: &'a Meter,
+    watcher: Option<Box<dyn Watcher>>,
     sample: Option<Sample>,
 }
 
@@ -86,8 +105,16 @@ impl<'a> Turn<'a> {
         Turn {
             budget,
             meter,
+            watcher: None,
             sample: None,
         }
+    }
+
+    /// The same, watched.
+    #[must_use]
+    pub fn watched_by(mut self, watcher: Box<dyn Watcher>) -> Self {
+        self.watcher = Some(watcher);
+        self
     }
 
     /// Calls `operation` with 0, 1, 2 … until the budget is spent, or `most` are done.
@@ -304,19 +331,6 @@ impl<'a> Turn<'a> {
         self.set(sample)
     }
 
-    fn measure(&self, work: impl FnOnce() -> Result<u64>) -> Result<Sample> {
-        let before = self.meter.cpu()?;
-        let start = Instant::now();
-        let operations = work()?;
-        let seconds = start.elapsed().as_secs_f64();
-        Ok(Sample {
-            operations,
-            seconds,
-            cpu: self.meter.cpu()?.since(before),
-            latency: None,
-        })
-    }
-
     /// A program that timed itself: it did that many operations in that time, and cost more CPU
     /// time than these (its start-up).
     ///
@@ -327,12 +341,33 @@ impl<'a> Turn<'a> {
         &mut self,
         work: impl FnOnce() -> Result<(u64, Duration)>,
     ) -> Result<()> {
-        let before = self.meter.cpu()?;
-        let (operations, time) = work()?;
-        let cpu = self.meter.cpu()?.since(before);
+        let mut itself = Duration::ZERO;
+        let sample = self.measure(|| {
+            let (operations, time) = work()?;
+            itself = time;
+            Ok(operations)
+        })?;
         self.set(Sample {
+            seconds: itself.as_secs_f64(),
+            ..sample
+        })
+    }
+
+    fn measure(&mut self, work: impl FnOnce() -> Result<u64>) -> Result<Sample> {
+        if let Some(watcher) = &mut self.watcher {
+            watcher.begin()?;
+        }
+        let before = self.meter.cpu()?;
+        let start = Instant::now();
+        let operations = work()?;
+        let seconds = start.elapsed().as_secs_f64();
+        let cpu = self.meter.cpu()?.since(before);
+        if let Some(watcher) = &mut self.watcher {
+            watcher.end()?;
+        }
+        Ok(Sample {
             operations,
-            seconds: time.as_secs_f64(),
+            seconds,
             cpu,
             latency: None,
         })
