@@ -39,6 +39,14 @@ impl Progress {
         }
     }
 
+    /// Says something that stays on the screen.
+    pub fn note(&self, what: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(what),
+            None => eprintln!("{what}"),
+        }
+    }
+
     /// Ends a step.
     pub fn advance(&self) {
         if let Some(bar) = &self.bar {

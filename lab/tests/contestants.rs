@@ -171,13 +171,12 @@ fn a_peer_in_the_background_is_found_and_ended() {
         return;
     }
     let places = Places::new();
-    let mut mounted = places.mount(&own("bindfs {src} {mnt}")).unwrap();
+    let mounted = places.mount(&own("bindfs {src} {mnt}")).unwrap();
     let first = mounted.meter().clone();
     assert!(first.cpu().is_ok());
-    mounted
-        .replace(|| places.mount(&own("bindfs {src} {mnt}")))
-        .unwrap();
+    drop(mounted);
     assert_ended(&first);
+    let mounted = places.mount(&own("bindfs {src} {mnt}")).unwrap();
     let second = mounted.meter().clone();
     create(&mounted.dir().join("file"));
     mounted.unmount().unwrap();

@@ -7,18 +7,31 @@ use anyhow::Result;
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::tools;
 
+/// The workspace, and the programs of ours that are no members of it.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "lab/peers/fuse-backend-rs/Cargo.toml"];
+
 pub(crate) fn run() -> Result<bool> {
     let paths = Paths::discover();
     let program = tools::ensure_tool(&paths, tools::CARGO_DENY)?;
     let check = |what: &[&str]| -> Result<bool> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        Ok(Command::new(&program)
-            .current_dir(&paths.root)
-            .env("CARGO", cargo)
-            .arg("check")
-            .args(what)
-            .status()?
-            .success())
+        let mut clean = true;
+        for manifest in MANIFESTS {
+            clean &= Command::new(&program)
+                .current_dir(&paths.root)
+                .env("CARGO", &cargo)
+                .args([
+                    "--manifest-path",
+                    manifest,
+                    "check",
+                    "--config",
+                    "deny.toml",
+                ])
+                .args(what)
+                .status()?
+                .success();
+        }
+        Ok(clean)
     };
     let clean = check(&["licenses", "bans", "sources"])?;
     // The database of advisories is a repository of its own, which not every machine can reach.

@@ -122,17 +122,6 @@ impl Mounted {
             Way::Peer(mount) => mount.unmount(&self.daemons),
         }
     }
-
-    /// Ends this mount by force, and makes another one in its place.
-    ///
-    /// # Errors
-    ///
-    /// Those of `mount`.
-    pub fn replace(&mut self, mount: impl FnOnce() -> Result<Mounted>) -> Result<()> {
-        drop(mem::replace(self, Mounted::native(Path::new("/"))));
-        *self = mount()?;
-        Ok(())
-    }
 }
 
 impl Drop for Mounted {

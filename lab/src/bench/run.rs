@@ -13,7 +13,7 @@ use super::environment::{self, Observer};
 use super::judge::{Score, judge};
 use super::plan::Plan;
 use super::requests::Tracer;
-use super::result::{Bench, Calibration, Cell, FORMAT, Kind, Row};
+use super::result::{self, Bench, Calibration, Cell, FORMAT, Kind, Row};
 use super::rooms::{furnish, room};
 use super::site::Site;
 use crate::meter::Meter;
@@ -44,6 +44,7 @@ impl Plan {
             site,
             progress,
             tracer: Tracer::open(),
+            gone: vec![None; self.contestants.len()],
             scores: vec![vec![Score::default(); self.contestants.len()]; self.workloads.len()],
         };
         let all: Vec<usize> = (0..self.workloads.len()).collect();
@@ -65,12 +66,7 @@ impl Plan {
             command: self.command.clone(),
             calibration,
             settings: self.settings.clone(),
-            contestants: self
-                .contestants
-                .iter()
-                .map(Contestant::describe)
-                .chain(self.absent.iter().cloned())
-                .collect(),
+            contestants: run.who_was_there(),
             rows,
         })
     }
@@ -81,13 +77,16 @@ struct Run<'a> {
     site: &'a Site,
     progress: &'a Progress,
     tracer: Tracer,
+    /// By contestant: why it could not be mounted. It is out then, for the whole run.
+    gone: Vec<Option<String>>,
     /// By workload and contestant.
     scores: Vec<Vec<Score>>,
 }
 
 /// A contestant during a repetition.
 struct Entrant {
-    mounted: Mounted,
+    /// `None` when it is gone.
+    mounted: Option<Mounted>,
     source: PathBuf,
 }
 
@@ -115,17 +114,31 @@ impl Run<'_> {
             }
             self.progress.advance();
         }
-        for (entrant, contestant) in entrants.into_iter().zip(&self.plan.contestants) {
-            entrant
-                .mounted
-                .unmount()
-                .with_context(|| format!("unmounting {}", contestant.name()))?;
-        }
+        self.leave(entrants)?;
         self.site.trim()
     }
 
+    /// Unmounts all. A peer that does not end by itself was killed, and its figures stand.
+    fn leave(&self, entrants: Vec<Entrant>) -> Result<()> {
+        for (entrant, contestant) in entrants.into_iter().zip(&self.plan.contestants) {
+            let Some(mounted) = entrant.mounted else {
+                continue;
+            };
+            let unmounted = mounted
+                .unmount()
+                .with_context(|| format!("unmounting {}", contestant.name()));
+            match unmounted {
+                Err(error) if contestant.kind() == Kind::Peer => {
+                    self.progress.note(&format!("{error:#}"));
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the files of all, then mounts all.
-    fn enter(&self, workloads: &[usize]) -> Result<Vec<Entrant>> {
+    fn enter(&mut self, workloads: &[usize]) -> Result<Vec<Entrant>> {
         let plan = self.plan;
         let workloads: Vec<&Workload> = workloads.iter().map(|&w| &plan.workloads[w]).collect();
         let mut sources = Vec::new();
@@ -138,9 +151,9 @@ impl Run<'_> {
             // Or the first turn pays for it.
             rustix::fs::syncfs(File::open(source)?)?;
         }
-        plan.contestants
-            .iter()
-            .zip(sources)
+        sources
+            .into_iter()
+            .enumerate()
             .map(|(contestant, source)| {
                 Ok(Entrant {
                     mounted: self.mount(contestant, &source)?,
@@ -150,11 +163,21 @@ impl Run<'_> {
             .collect()
     }
 
-    fn mount(&self, contestant: &Contestant, source: &Path) -> Result<Mounted> {
-        let name = contestant.name();
-        contestant
-            .mount(source, &self.site.mountpoint(name))
-            .with_context(|| format!("mounting {name}"))
+    /// A peer that cannot be mounted is out, and the others go on.
+    fn mount(&mut self, contestant: usize, source: &Path) -> Result<Option<Mounted>> {
+        if self.gone[contestant].is_some() {
+            return Ok(None);
+        }
+        let one = &self.plan.contestants[contestant];
+        let mounted = one.mount(source, &self.site.mountpoint(one.name()));
+        match mounted.with_context(|| format!("mounting {}", one.name())) {
+            Ok(mounted) => Ok(Some(mounted)),
+            Err(error) if one.kind() == Kind::Peer => {
+                self.gone[contestant] = Some(format!("{error:#}"));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// One turn. A failure takes the contestant out of this workload, and mounts it anew for the
@@ -166,54 +189,47 @@ impl Run<'_> {
         entrants: &mut [Entrant],
         purpose: Purpose,
     ) -> Result<()> {
-        if self.scores[workload][contestant].failed.is_some() {
-            return Ok(());
-        }
-        let attempt = self.attempt(workload, contestant, entrants, purpose);
-        let mounted = &entrants[contestant].mounted;
+        let meters = entrants.iter().filter_map(|one| one.mounted.as_ref());
+        let everybody = Meter::of_all(meters.map(Mounted::meter));
+        let Entrant { mounted, source } = &mut entrants[contestant];
+        let budget = self.budget(purpose);
         let score = &mut self.scores[workload][contestant];
+        let (Some(served), None) = (&*mounted, &score.failed) else {
+            return Ok(());
+        };
+        let workload = self.plan.workloads[workload];
+        let attempt = Attempt {
+            workload,
+            room: room(&workload, served.dir(), source, &self.plan.fixtures),
+            budget,
+            meter: served.meter().clone(),
+            everybody,
+        };
         let outcome = match purpose {
             Purpose::Time => time(&attempt, score),
-            Purpose::CountRequests => count(&attempt, mounted, &mut self.tracer, score),
+            Purpose::CountRequests => count(&attempt, served, &mut self.tracer, score),
         };
         let Err(error) = outcome else { return Ok(()) };
-        let name = attempt.workload.name;
         if contestant == 0 {
-            return Err(error.context(format!("{name} fails on ext4 itself")));
+            return Err(error.context(format!("{} fails on ext4 itself", workload.name)));
         }
         score.failed = Some(format!("{error:#}"));
-        let anew = &self.plan.contestants[contestant];
-        let entrant = &mut entrants[contestant];
-        entrant
-            .mounted
-            .replace(|| self.mount(anew, &entrant.source))
+        // First: it is killed when dropped.
+        drop(mounted.take());
+        *mounted = self.mount(contestant, source)?;
+        Ok(())
     }
 
-    fn attempt(
-        &self,
-        workload: usize,
-        contestant: usize,
-        entrants: &[Entrant],
-        purpose: Purpose,
-    ) -> Attempt {
-        let plan = self.plan;
-        let Entrant { mounted, source } = &entrants[contestant];
-        let workload = plan.workloads[workload];
-        Attempt {
-            workload,
-            room: room(&workload, mounted.dir(), source, &plan.fixtures),
-            budget: match purpose {
-                Purpose::Time => Budget {
-                    time: Duration::from_millis(plan.settings.turn_ms),
-                    operations: u64::MAX,
-                },
-                Purpose::CountRequests => Budget {
-                    time: COUNTED_TIME,
-                    operations: COUNTED_OPERATIONS,
-                },
+    fn budget(&self, purpose: Purpose) -> Budget {
+        match purpose {
+            Purpose::Time => Budget {
+                time: Duration::from_millis(self.plan.settings.turn_ms),
+                operations: u64::MAX,
             },
-            meter: mounted.meter().clone(),
-            everybody: Meter::of_all(entrants.iter().map(|entrant| entrant.mounted.meter())),
+            Purpose::CountRequests => Budget {
+                time: COUNTED_TIME,
+                operations: COUNTED_OPERATIONS,
+            },
         }
     }
 
@@ -239,20 +255,28 @@ impl Run<'_> {
         let best = cells
             .iter()
             .find_map(|cell| Some(cell.figures.as_ref()?.to_best_peer.as_ref()?.0.clone()));
-        self.plan.contestants.iter().zip(&cells).any(|(one, cell)| {
+        self.there().zip(&cells).any(|((_, one), cell)| {
             let counts = one.kind() != Kind::Peer || best.as_deref() == Some(one.name());
             counts && cell.figures.as_ref().is_some_and(|figures| figures.noisy)
         })
     }
 
+    /// Those that are not gone, with their numbers.
+    fn there(&self) -> impl Iterator<Item = (usize, &Contestant)> {
+        let all = self.plan.contestants.iter().enumerate();
+        all.filter(|(number, _)| self.gone[*number].is_none())
+    }
+
+    /// Of those that are there.
     fn cells(&self, workload: usize) -> Vec<Cell> {
-        let names: Vec<(&str, Kind)> = self
-            .plan
-            .contestants
-            .iter()
-            .map(|contestant| (contestant.name(), contestant.kind()))
-            .collect();
-        judge(&names, &self.scores[workload])
+        let (names, scores): (Vec<(&str, Kind)>, Vec<Score>) = self
+            .there()
+            .map(|(number, one)| {
+                let score = self.scores[workload][number].clone();
+                ((one.name(), one.kind()), score)
+            })
+            .unzip();
+        judge(&names, &scores)
     }
 
     fn rows(&self) -> Vec<Row> {
@@ -267,6 +291,17 @@ impl Run<'_> {
                 caches: workload.caches,
                 cells: self.cells(index),
             })
+            .collect()
+    }
+
+    fn who_was_there(&self) -> Vec<result::Contestant> {
+        let described = self.plan.contestants.iter().zip(&self.gone);
+        described
+            .map(|(contestant, gone)| result::Contestant {
+                not_run: gone.clone(),
+                ..contestant.describe()
+            })
+            .chain(self.plan.absent.iter().cloned())
             .collect()
     }
 }

@@ -20,6 +20,7 @@ const EXT4_SUPER_MAGIC: u64 = 0xef53;
 #[derive(Debug)]
 pub struct Site {
     storage: Storage,
+    mountpoints: PathBuf,
     description: String,
 }
 
@@ -45,10 +46,16 @@ impl Site {
         } else {
             "ext4 image on disk: less than 12 GiB of memory are free"
         };
-        Ok(Site {
+        Ok(Site::of(image, &mountpoints(), description))
+    }
+
+    /// On this image, with mountpoints below `mountpoints`.
+    pub fn of(image: Image, mountpoints: &Path, description: &str) -> Self {
+        Site {
             storage: Storage::Image(image),
+            mountpoints: mountpoints.to_owned(),
             description: description.to_owned(),
-        })
+        }
     }
 
     /// In a new directory of a real disk's ext4, which is removed afterwards.
@@ -72,6 +79,7 @@ impl Site {
             .with_context(|| format!("cannot make a directory in {}", directory.display()))?;
         Ok(Site {
             storage: Storage::Directory(own),
+            mountpoints: mountpoints(),
             description: format!("directory {}", directory.display()),
         })
     }
@@ -99,7 +107,7 @@ impl Site {
 
     /// Where a contestant is mounted.
     pub fn mountpoint(&self, contestant: &str) -> PathBuf {
-        Path::new(WORKPLACE).join("mnt").join(contestant)
+        self.mountpoints.join(contestant)
     }
 
     /// Gives the room of deleted files back to an image in memory.
@@ -113,6 +121,10 @@ impl Site {
             Storage::Directory(_) => Ok(()),
         }
     }
+}
+
+fn mountpoints() -> PathBuf {
+    Path::new(WORKPLACE).join("mnt")
 }
 
 #[cfg(test)]
