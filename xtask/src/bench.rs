@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
 use dynamicfs::config::Preset;
 use dynamicfs_lab::bench::compare::compare;
-use dynamicfs_lab::bench::environment::version_of;
+use dynamicfs_lab::bench::environment::{now, version_of};
 use dynamicfs_lab::bench::peers::{Peer, Prepared};
 use dynamicfs_lab::bench::result::Bench;
 use dynamicfs_lab::bench::{Plan, Site, quote, render};
@@ -78,10 +78,10 @@ struct Measure {
     /// A workload to run, `*` stands for anything; may be repeated [default: all]
     #[arg(long = "workload", value_name = "NAME")]
     workloads: Vec<String>,
-    /// Repetitions [default: 5, with --quick 3]
+    /// Exactly so many repetitions [default: 5, and more of noisy rows while there is time]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     reps: Option<u32>,
-    /// The workloads that say most, fewer files, shorter turns, three repetitions
+    /// The workloads that say most, with fewer files and shorter turns
     #[arg(long)]
     quick: bool,
     /// Work in this directory of an ext4 file system on a real disk, instead of an image in memory
@@ -114,13 +114,19 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
             Ok(true)
         }
         Some(Verb::Quote { check: true }) => {
-            quote::check(&Paths::discover().root)?;
-            println!("README.md and the tuning guide show the figures of the committed run");
-            Ok(true)
+            let stale = quote::check(&Paths::discover().root);
+            match &stale {
+                Ok(()) => println!("the documents show the figures of {}", quote::RUN),
+                Err(error) => eprintln!("{error:#}"),
+            }
+            Ok(stale.is_ok())
         }
         Some(Verb::Quote { check: false }) => {
             let renewed = quote::renew(&Paths::discover().root)?;
-            println!("renewed: {}", renewed.join(", "));
+            match renewed.as_slice() {
+                [] => println!("the documents show the figures of {} already", quote::RUN),
+                changed => println!("renewed: {}", changed.join(", ")),
+            }
             Ok(true)
         }
     }
@@ -141,6 +147,9 @@ impl Measure {
         // Before anything is built: a slip of the hand is answered at once.
         let workloads = self.workloads()?;
         let peers = self.peers()?;
+        if let Some(directory) = &self.dir {
+            Site::check_directory(directory)?;
+        }
         let paths = Paths::discover();
         if !namespace::is_isolated() {
             tools::ensure_packages(tools::LAB_PACKAGES)?;
@@ -149,6 +158,10 @@ impl Measure {
             Prepared::make(&paths, &peers)?;
         }
         namespace::isolate()?;
+        // Before the run: its result needs a place.
+        let output = self.output(&paths);
+        fs::create_dir_all(&output)
+            .with_context(|| format!("cannot create {}", output.display()))?;
         let plan = self.plan(&paths, workloads, &peers)?;
         let site = match &self.dir {
             Some(directory) => Site::directory(directory)?,
@@ -158,11 +171,10 @@ impl Measure {
         let bench = plan.run(&site, &progress)?;
         progress.finish();
         print!("{}", terminal::bench(&bench));
-        let directory = self.output(&paths, &bench);
-        write(&bench, &directory)?;
+        write(&bench, &output)?;
         println!(
             "written: bench.json, bench.md, bench.html in {}",
-            directory.display()
+            output.display()
         );
         // Who asked for a peer by name wants its figures.
         let is_absent = bench.contestants.iter().any(|one| one.not_run.is_some());
@@ -187,34 +199,40 @@ impl Measure {
         match self.peers.as_slice() {
             [] => Ok(Peer::all()),
             [none] if none == "none" => Ok(Vec::new()),
-            chosen => chosen.iter().map(|peer| peer.parse()).collect(),
+            chosen => {
+                let peers: Vec<Peer> = chosen
+                    .iter()
+                    .map(|peer| peer.parse())
+                    .collect::<Result<_>>()?;
+                let mut names: Vec<&str> = peers.iter().map(Peer::name).collect();
+                names.sort_unstable();
+                if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+                    bail!("the peer {} is given twice", twice[0]);
+                }
+                Ok(peers)
+            }
         }
     }
 
     fn presets(&self) -> Vec<Preset> {
-        if self.presets.is_empty() {
-            Preset::ALL.to_vec()
-        } else {
-            self.presets.clone()
-        }
+        let chosen = |preset: &Preset| self.presets.is_empty() || self.presets.contains(preset);
+        Preset::ALL.into_iter().filter(chosen).collect()
     }
 
     fn plan(&self, paths: &Paths, workloads: Vec<Workload>, peers: &[Peer]) -> Result<Plan> {
         let mut plan = plan_of_presets(paths, &self.presets(), workloads, self.quick)?;
         if let Some(repetitions) = self.reps {
             plan.settings.repetitions = repetitions as usize;
+            plan.settings.more_if_noisy = 0;
         }
         plan.invite(peers, &Prepared::load(paths)?);
         Ok(plan)
     }
 
-    fn output(&self, paths: &Paths, bench: &Bench) -> PathBuf {
+    fn output(&self, paths: &Paths) -> PathBuf {
         self.output.clone().unwrap_or_else(|| {
             // Colons are separators elsewhere: in PATH, and in what rsync and scp are told.
-            paths
-                .target
-                .join("bench")
-                .join(bench.started.replace(':', "-"))
+            paths.target.join("bench").join(now().replace(':', "-"))
         })
     }
 }
@@ -238,8 +256,6 @@ pub(crate) fn plan_of_presets(
 }
 
 fn write(bench: &Bench, directory: &Path) -> Result<()> {
-    fs::create_dir_all(directory)
-        .with_context(|| format!("cannot create {}", directory.display()))?;
     for (name, text) in [
         ("bench.json", bench.to_json()?),
         ("bench.md", render::markdown(bench)),

@@ -1,7 +1,7 @@
 //! One turn, with a deadline: a contestant that hangs must not hang the run.
 
 use std::fs;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -40,10 +40,14 @@ impl Attempt {
             (attempt.workload.before)(&attempt.room).context("preparing the turn")?;
             attempt.room.settle()?;
             if attempt.workload.caches == Caches::ColdNames {
-                // 2 drops dentries and inodes and keeps pages (proc_sys_vm(5)).
-                fs::write("/proc/sys/vm/drop_caches", "2").context("cannot drop names")?;
+                // What a mount drops, its daemon is told to forget, and only then lets go of what is
+                // behind it.
+                drop_names()?;
+                attempt.everybody.wait_until_quiet();
+                drop_names()?;
             }
-            attempt.everybody.wait_until_idle()
+            attempt.everybody.wait_until_quiet();
+            attempt.meter.wait_until_idle()
         })
     }
 
@@ -76,6 +80,8 @@ impl Attempt {
             total = add(total, counter.finish()?);
             door.open();
         }
+        // A turn that is late may wait at the gate.
+        drop(door);
         Ok((self.end("the turn", &turn)?, total))
     }
 
@@ -110,17 +116,24 @@ impl Attempt {
     }
 
     fn end<T>(&self, what: &str, receiver: &Receiver<Result<T>>) -> Result<T> {
-        if let Ok(result) = receiver.recv_timeout(LIMIT) {
-            return result;
+        match receiver.recv_timeout(LIMIT) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Disconnected) => bail!("{what} panicked"),
+            Err(RecvTimeoutError::Timeout) => {}
         }
         for &daemon in self.meter.daemons() {
             kill(daemon);
         }
-        if receiver.recv_timeout(GRACE).is_err() {
-            bail!("{what} hangs, also without its daemon: the run cannot go on");
+        match receiver.recv_timeout(GRACE) {
+            Err(RecvTimeoutError::Timeout) => bail!("{what} hangs, also without its daemon"),
+            _ => bail!("{what} did not end within {LIMIT:?}; its daemon was killed"),
         }
-        bail!("{what} did not end within {LIMIT:?}; its daemon was killed")
     }
+}
+
+/// 2 drops dentries and inodes and keeps pages (proc_sys_vm(5)).
+fn drop_names() -> Result<()> {
+    fs::write("/proc/sys/vm/drop_caches", "2").context("cannot drop names")
 }
 
 /// Both counts together; none when one of them is not certain.

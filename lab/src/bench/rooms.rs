@@ -1,21 +1,22 @@
 //! The directories of the workloads, and what is in them before the mounts are made.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use crate::workload::{Fixtures, Material, Room, Workload};
 
-/// What is made anew for each repetition.
-const FRESH: &str = "fresh";
+/// Directories that begin so are kept; all others are made anew for each repetition.
+const LASTING: &str = "lasting-";
 
-/// Where a workload works below the directory of a contestant.
-fn place(workload: &Workload) -> PathBuf {
+/// Where a workload works below the directory of a contestant: one component, because who caches no
+/// names pays for each.
+fn place(workload: &Workload) -> String {
     match workload.material {
-        Material::Lasting { name, .. } => Path::new("lasting").join(name),
-        Material::Shared { name, .. } => Path::new(FRESH).join("shared").join(name),
-        Material::Own { .. } => Path::new(FRESH).join("own").join(workload.name),
+        Material::Lasting { name, .. } => format!("{LASTING}{name}"),
+        Material::Shared { name, .. } => format!("shared-{name}"),
+        Material::Own { .. } => format!("own-{}", workload.name),
     }
 }
 
@@ -33,9 +34,16 @@ pub(super) fn room(workload: &Workload, dir: &Path, source: &Path, fixtures: &Fi
 /// Makes what the workloads need in the directory of a contestant: what lasts when it is missing, all
 /// else anew.
 pub(super) fn furnish(source: &Path, workloads: &[&Workload], fixtures: &Fixtures) -> Result<()> {
-    let fresh = source.join(FRESH);
-    if fresh.exists() {
-        fs::remove_dir_all(&fresh).with_context(|| format!("cannot clear {}", fresh.display()))?;
+    for entry in fs::read_dir(source)? {
+        let entry = entry?;
+        if !entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(LASTING.as_bytes())
+        {
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("cannot clear {}", entry.path().display()))?;
+        }
     }
     for workload in workloads {
         let path = source.join(place(workload));
@@ -45,7 +53,7 @@ pub(super) fn furnish(source: &Path, workloads: &[&Workload], fixtures: &Fixture
         if path.exists() {
             continue;
         }
-        fs::create_dir_all(&path)?;
+        fs::create_dir(&path)?;
         make(&path, fixtures).with_context(|| {
             format!(
                 "making the files of {} in {}",
@@ -81,7 +89,7 @@ mod tests {
             |path: &Path, _: &Fixtures| -> Result<()> { Ok(fs::write(path.join("file"), "new")?) };
         let dir = tempfile::tempdir().unwrap();
         let fixtures = Fixtures {
-            dir: dir.path().to_owned(),
+            dir: "/nowhere".into(),
             quick: true,
         };
         let name = "data";

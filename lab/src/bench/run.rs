@@ -346,7 +346,7 @@ fn turns(repetition: usize, contestants: usize) -> impl Iterator<Item = usize> {
         let turn = if repetition.is_multiple_of(2) {
             turn
         } else {
-            contestants - 1 - turn
+            contestants - turn
         };
         (repetition + turn) % contestants
     })
@@ -359,6 +359,6 @@ mod tests {
     #[test]
     fn everybody_has_a_turn_and_nobody_always_the_same_neighbour() {
         let orders: Vec<Vec<usize>> = (0..4).map(|r| turns(r, 3).collect()).collect();
-        assert_eq!(orders, [[0, 1, 2], [0, 2, 1], [2, 0, 1], [2, 1, 0]]);
+        assert_eq!(orders, [[0, 1, 2], [1, 0, 2], [2, 0, 1], [0, 2, 1]]);
     }
 }

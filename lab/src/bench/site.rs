@@ -1,17 +1,18 @@
 //! The file system that all contestants of a run work on.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::image::{Image, place_for_images};
 use crate::namespace::WORKPLACE;
 use crate::paths::Paths;
 
-/// Size of the image: sparse; its inodes are enough for 13 listings of 50,000 names.
-const IMAGE_BYTES: u64 = 16 << 30;
+/// Size of the image: sparse. ext4 makes an inode for each 16 KiB: enough for 15 contestants with
+/// 100,000 files each.
+const IMAGE_BYTES: u64 = 24 << 30;
 
 /// `f_type` of ext2, ext3 and ext4 (statfs(2)).
 const EXT4_SUPER_MAGIC: u64 = 0xef53;
@@ -27,7 +28,7 @@ pub struct Site {
 #[derive(Debug)]
 enum Storage {
     Image(Image),
-    Directory(TempDir),
+    Directory(Directory),
 }
 
 impl Site {
@@ -42,9 +43,9 @@ impl Site {
         let place = place_for_images(&memory, &disk);
         let image = Image::create(place, &work.join("back"), IMAGE_BYTES)?;
         let description = if place == memory {
-            "ext4 image in memory"
+            "image in memory"
         } else {
-            "ext4 image on disk: less than 12 GiB of memory are free"
+            "image on disk: less than 12 GiB of memory are free"
         };
         Ok(Site::of(image, &mountpoints(), description))
     }
@@ -62,8 +63,22 @@ impl Site {
     ///
     /// # Errors
     ///
-    /// When `directory` is not on ext4 or nothing can be made there.
+    /// When `directory` is not on ext4, another run works there, or nothing can be made there.
     pub fn directory(directory: &Path) -> Result<Self> {
+        Site::check_directory(directory)?;
+        Ok(Site {
+            storage: Storage::Directory(Directory::lock(directory)?),
+            mountpoints: mountpoints(),
+            description: format!("directory {}", directory.display()),
+        })
+    }
+
+    /// Whether [`Site::directory`] can work there: to be asked before long preparations.
+    ///
+    /// # Errors
+    ///
+    /// When the directory is not there, or not on ext4.
+    pub fn check_directory(directory: &Path) -> Result<()> {
         let statfs = rustix::fs::statfs(directory)
             .with_context(|| format!("cannot use {}", directory.display()))?;
         ensure!(
@@ -73,15 +88,7 @@ impl Site {
             directory.display(),
             statfs.f_type
         );
-        let own = tempfile::Builder::new()
-            .prefix("dynamicfs-bench-")
-            .tempdir_in(directory)
-            .with_context(|| format!("cannot make a directory in {}", directory.display()))?;
-        Ok(Site {
-            storage: Storage::Directory(own),
-            mountpoints: mountpoints(),
-            description: format!("directory {}", directory.display()),
-        })
+        Ok(())
     }
 
     /// In words.
@@ -97,7 +104,7 @@ impl Site {
     pub fn source(&self, contestant: &str) -> Result<PathBuf> {
         let root = match &self.storage {
             Storage::Image(image) => image.path(),
-            Storage::Directory(directory) => directory.path(),
+            Storage::Directory(directory) => &directory.path,
         };
         let source = root.join(contestant);
         fs::create_dir_all(&source)
@@ -123,6 +130,39 @@ impl Site {
     }
 }
 
+/// A directory of ours in one of the user's. Locked while it is in use, so that the next run can tell
+/// what a killed one left, and clear it.
+#[derive(Debug)]
+struct Directory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Directory {
+    fn lock(parent: &Path) -> Result<Self> {
+        let path = parent.join("dynamicfs-bench");
+        let make = || -> Result<File> {
+            fs::create_dir_all(&path)?;
+            let lock = File::open(&path)?;
+            flock(&lock, FlockOperation::NonBlockingLockExclusive)
+                .context("another run works there")?;
+            for entry in fs::read_dir(&path)? {
+                fs::remove_dir_all(entry?.path())?;
+            }
+            Ok(lock)
+        };
+        let lock = make().with_context(|| format!("cannot use {}", path.display()))?;
+        Ok(Directory { path, _lock: lock })
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What cannot be removed is cleared by the next run.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
 fn mountpoints() -> PathBuf {
     Path::new(WORKPLACE).join("mnt")
 }
@@ -138,5 +178,18 @@ mod tests {
             error.contains("/proc is not on ext4") && error.contains("0x9fa0"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_cleared_and_a_running_one_is_left_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let left = parent.path().join("dynamicfs-bench/ext4/file");
+        fs::create_dir_all(&left).unwrap();
+        let first = Directory::lock(parent.path()).unwrap();
+        assert!(!left.exists());
+        let error = format!("{:#}", Directory::lock(parent.path()).unwrap_err());
+        assert!(error.contains("another run works there"), "{error}");
+        drop(first);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 }

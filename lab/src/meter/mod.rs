@@ -113,6 +113,28 @@ impl Meter {
         }
     }
 
+    /// The same where it is about the daemons of others: one that is gone is quiet, and one that is
+    /// never quiet is waited for in vain, because the reason is told in a turn of its own.
+    pub fn wait_until_quiet(&self) {
+        let time = || -> Duration {
+            let clocks = self
+                .daemons
+                .iter()
+                .filter_map(|&pid| sys::cpu_time(pid).ok());
+            clocks.sum()
+        };
+        let deadline = Instant::now() + IDLE_LIMIT;
+        let mut last = time();
+        while Instant::now() < deadline {
+            std::thread::sleep(IDLE);
+            let now = time();
+            if now == last {
+                return;
+            }
+            last = now;
+        }
+    }
+
     /// Begins the measuring of [`Meter::peak_memory`] anew.
     ///
     /// # Errors

@@ -23,7 +23,6 @@ pub struct Peer {
     name: String,
     command: Template,
     origin: Origin,
-    shows: Shows,
 }
 
 /// Where its program is from.
@@ -39,29 +38,19 @@ enum Origin {
     Own,
 }
 
-/// What is below its mountpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shows {
-    /// The directory that it was told to serve.
-    Source,
-    /// The whole tree of the machine.
-    Root,
-}
-
 /// Those that are known by name, with the options that their users would have: the defaults, except
 /// where a default takes a feature away that others have. All stay in the foreground.
-const KNOWN: &[(&str, &str, Origin, Shows)] = &[
+const KNOWN: &[(&str, &str, Origin)] = &[
     (
         "libfuse-passthrough",
-        "libfuse-passthrough -f {mnt}",
+        // By itself it shows the whole tree of the machine: longer paths than the others have.
+        "libfuse-passthrough -f -o modules=subdir,subdir={src} {mnt}",
         Origin::Libfuse("passthrough"),
-        Shows::Root,
     ),
     (
         "libfuse-passthrough-fh",
-        "libfuse-passthrough-fh -f {mnt}",
+        "libfuse-passthrough-fh -f -o modules=subdir,subdir={src} {mnt}",
         Origin::Libfuse("passthrough_fh"),
-        Shows::Root,
     ),
     (
         // Without `xattr` it would answer ENOSYS to them, and look fast where it does nothing.
@@ -69,13 +58,11 @@ const KNOWN: &[(&str, &str, Origin, Shows)] = &[
         "libfuse-passthrough-ll",
         "libfuse-passthrough-ll -f -o source={src},xattr {mnt}",
         Origin::Libfuse("passthrough_ll"),
-        Shows::Source,
     ),
     (
         "bindfs",
         "bindfs -f {src} {mnt}",
         Origin::Debian(("bindfs", "bindfs")),
-        Shows::Source,
     ),
     (
         // Without `minfreespace=0` it creates nothing with less than 4 GiB free. Extended
@@ -83,19 +70,16 @@ const KNOWN: &[(&str, &str, Origin, Shows)] = &[
         "mergerfs",
         "mergerfs -f -o minfreespace=0 {src} {mnt}",
         Origin::Debian(("mergerfs", "mergerfs")),
-        Shows::Source,
     ),
     (
         "fuse-overlayfs",
         "fuse-overlayfs -f -o lowerdir={empty},upperdir={src},workdir={work} {mnt}",
         Origin::Debian(("fuse-overlayfs", "fuse-overlayfs")),
-        Shows::Source,
     ),
     (
         "fuse-backend-rs",
         "dynamicfs-peer-fuse-backend-rs {src} {mnt}",
         Origin::FuseBackend,
-        Shows::Source,
     ),
 ];
 
@@ -104,11 +88,10 @@ impl Peer {
     pub fn all() -> Vec<Peer> {
         KNOWN
             .iter()
-            .map(|&(name, command, origin, shows)| Peer {
+            .map(|&(name, command, origin)| Peer {
                 name: name.to_owned(),
                 command: Template::parse(command).expect("a test parses them all"),
                 origin,
-                shows,
             })
             .collect()
     }
@@ -173,7 +156,6 @@ impl Peer {
             name: name.to_owned(),
             command,
             origin: Origin::Own,
-            shows: Shows::Source,
         })
     }
 }
@@ -213,8 +195,7 @@ mod tests {
         for peer in Peer::all() {
             assert_eq!(peer.name().parse::<Peer>().unwrap(), peer);
             assert!(peer.command.mentions(command::MOUNTPOINT));
-            let told = peer.command.mentions(command::SOURCE);
-            assert_eq!(told, peer.shows == Shows::Source, "{}", peer.name);
+            assert!(peer.command.mentions(command::SOURCE), "{}", peer.name);
         }
         assert_eq!(Peer::all().len(), 7);
     }

@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tempfile::TempDir;
 
 use super::command::{EMPTY, MOUNTPOINT, SOURCE, WORK};
-use super::{Peer, Ready, Shows};
+use super::{Peer, Ready};
 use crate::bench::daemons::{Daemons, POLL};
 use crate::process::{self, GRACE};
 use crate::target::filesystem_at;
@@ -33,8 +33,6 @@ pub(in crate::bench) struct PeerMount {
     /// What the command prints.
     output: File,
     mountpoint: PathBuf,
-    /// What it shows of the source.
-    dir: PathBuf,
     mounted: bool,
     /// Directories of its own beside the source.
     _beside: Vec<(&'static str, TempDir)>,
@@ -56,10 +54,6 @@ impl PeerMount {
             mountpoint.display(),
             source.display()
         );
-        let dir = match peer.shows {
-            Shows::Source => mountpoint.clone(),
-            Shows::Root => mountpoint.join(source.strip_prefix("/")?),
-        };
         let beside = directories_beside(peer, &source)?;
         let mut paths: Vec<(&str, &Path)> = vec![(SOURCE, &source), (MOUNTPOINT, &mountpoint)];
         paths.extend(beside.iter().map(|(name, dir)| (*name, dir.path())));
@@ -77,7 +71,6 @@ impl PeerMount {
             child,
             output,
             mountpoint,
-            dir,
             mounted: true,
             _beside: beside,
         };
@@ -88,7 +81,7 @@ impl PeerMount {
 
     /// The served directory.
     pub(in crate::bench) fn dir(&self) -> &Path {
-        &self.dir
+        &self.mountpoint
     }
 
     /// The process that made the mount.
@@ -120,7 +113,9 @@ impl PeerMount {
     /// In a process of its own: nothing else can be given up when a mount does not answer.
     fn wait_for_answer(&mut self) -> Result<()> {
         let asked = process::run(
-            Command::new("stat").arg("--file-system").arg(&self.dir),
+            Command::new("stat")
+                .arg("--file-system")
+                .arg(&self.mountpoint),
             LIMIT,
         )?;
         if asked.success() {
