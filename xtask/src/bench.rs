@@ -20,11 +20,6 @@ use dynamicfs_lab::{namespace, tools};
 use crate::build::build;
 use crate::terminal;
 
-/// Measures native ext4, `baseline`, the presets and other file systems in turn, on one ext4 image
-/// in memory, and writes bench.json, bench.md and bench.html. The full set takes up to 40 minutes on
-/// 2 processors, `--quick` up to 6. Exit status: 0 when every preset has a result in every workload,
-/// 1 when one has none or a peer asked for by name cannot be had, 2 when nothing could be
-/// measured.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {

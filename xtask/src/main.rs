@@ -30,6 +30,12 @@ enum Verb {
     #[command(subcommand)]
     Lab(lab::Verb),
     /// Measure presets beside native ext4, `baseline` and other FUSE file systems (needs root)
+    ///
+    /// All take turns on one ext4 image in memory; installs and builds what is missing. Writes
+    /// bench.json, bench.md and bench.html (docs/BENCH.md tells how to read them). The full set takes up
+    /// to 40 minutes on 2 processors, `--quick` up to 6. Exit status: 0 when every preset has a result
+    /// in every workload, 1 when one has none or a peer asked for by name cannot be had, 2 when nothing
+    /// could be measured.
     Bench(bench::Args),
     /// Check licences, bans and sources of the dependencies with cargo-deny
     Deny,
