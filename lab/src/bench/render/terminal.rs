@@ -7,6 +7,7 @@ use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Row as Line, T
 
 use super::{facts, format};
 use crate::bench::result::{Bench, Contestant, Figures, Kind, Row};
+use crate::bench::statistics::NOISY_MEANS;
 
 /// Below this many columns the bars are left out.
 const WIDTH_OF_BARS: u16 = 118;
@@ -40,11 +41,13 @@ pub fn summary(bench: &Bench, colour: bool, width: u16) -> String {
         let _ = writeln!(text, "{}", heading(format::group(group), look));
         let _ = writeln!(text, "{}\n", group_table(bench, &rows, look));
     }
+    let noisy = format!("Noisy ({}): {NOISY_MEANS}", format::NOISY);
     let sections = [
         (
-            "Noisy (~): the median is known to less than a tenth of itself",
-            noise(bench),
+            "÷ peer: the fastest preset, by its initial, beside the best peer",
+            initials(bench),
         ),
+        (&noisy, noise(bench)),
         ("Failed", failures(bench)),
         ("Did not take part", absent(bench)),
         (
@@ -79,14 +82,15 @@ pub fn detail(bench: &Bench, row: &Row, colour: bool, width: u16) -> String {
         "time",
         "to ext4",
         "",
+        "÷ peer",
         "CPU",
         "memory",
-        "requests for one operation",
+        "requests for one operation; latency",
     ]);
     for one in bench.running() {
         table.add_row(detail_line(row, one, look));
     }
-    align_right(&mut table, &[1, 4, 5], look);
+    align_right(&mut table, &[1, 4, 5, 6], look);
     format!(
         "{}\none operation: {}; {}\n{table}\n",
         heading(&row.workload, look),
@@ -106,9 +110,12 @@ fn detail_line(row: &Row, one: &Contestant, look: Look) -> Line {
         .daemon_memory
         .map_or_else(String::new, format::bytes);
     let requests = match one.kind {
-        Kind::Ext4 => String::new(),
-        _ => format::requests(figures.requests.as_ref()),
+        Kind::Ext4 => None,
+        _ => Some(format::requests(figures.requests.as_ref())),
     };
+    let latency = figures.latency.map(format::latency);
+    let details: Vec<String> = requests.into_iter().chain(latency).collect();
+    let to_peer = figures.to_best_peer.as_ref().map(|(_, ratio)| ratio);
     Line::from(vec![
         Cell::new(&one.name),
         Cell::new(format::time(figures.seconds.median)),
@@ -118,9 +125,10 @@ fn detail_line(row: &Row, one: &Contestant, look: Look) -> Line {
             ratio(figures),
             look,
         ),
+        Cell::new(to_peer.map_or_else(String::new, |it| format::ratio(it.median))),
         Cell::new(format::time(figures.cpu.total())),
         Cell::new(memory),
-        Cell::new(requests),
+        Cell::new(details.join("\n")),
     ])
 }
 
@@ -160,21 +168,30 @@ fn group_line(bench: &Bench, row: &Row, ours: &[&Contestant], look: Look) -> Lin
             )
         },
     ));
-    let fastest = ours
-        .iter()
-        .filter(|one| one.kind == Kind::Preset)
-        .filter_map(|one| row.figures(&one.name))
-        .map(|figures| figures.seconds.median)
-        .min_by(f64::total_cmp);
-    let lead = best
-        .zip(fastest)
-        .map(|((_, peer), ours)| peer.seconds.median / ours);
-    cells.push(painted(
-        lead.map_or_else(nothing, format::ratio),
-        lead,
-        look,
-    ));
+    cells.push(lead_cell(bench, row, look));
     Line::from(cells)
+}
+
+fn lead_cell(bench: &Bench, row: &Row, look: Look) -> Cell {
+    let lead = bench.lead(row);
+    let text = lead.map_or_else(nothing, |(preset, ratio)| {
+        format!("{} {}", format::ratio(ratio.median), initial(preset))
+    });
+    painted(text, lead.map(|(_, ratio)| ratio.median), look)
+}
+
+/// As much of a preset's name as fits.
+fn initial(preset: &str) -> &str {
+    &preset[..1]
+}
+
+fn initials(bench: &Bench) -> Vec<String> {
+    let names: Vec<String> = bench
+        .of_kind(Kind::Preset)
+        .map(|one| format!("{} {}", initial(&one.name), one.name))
+        .collect();
+    let has_peers = bench.of_kind(Kind::Peer).next().is_some();
+    has_peers.then(|| names.join(", ")).into_iter().collect()
 }
 
 fn ratio_cell(row: &Row, contestant: &str, look: Look) -> Cell {
@@ -194,10 +211,9 @@ fn ratio(figures: &Figures) -> Option<f64> {
     Some(figures.to_ext4?.median)
 }
 
-/// The ratio with its mark; the time where ext4 has none.
+/// The ratio with its mark.
 fn ratio_word(figures: &Figures) -> String {
-    let word = ratio(figures).map_or_else(|| format::time(figures.seconds.median), format::ratio);
-    word + mark(figures)
+    ratio(figures).map_or_else(nothing, format::ratio) + mark(figures)
 }
 
 fn mark(figures: &Figures) -> &'static str {
@@ -394,6 +410,15 @@ mod tests {
             assert!(text.contains(&one.name), "{text}");
         }
         assert!(text.contains("failed: setxattr: ENOTSUP"), "{text}");
+    }
+
+    #[test]
+    fn a_detail_has_requests_and_percentiles() {
+        let run = sample::of(&["latency-lookup"]);
+        let text = detail(&run, &run.rows[0], false, 200);
+        for expected in ["LOOKUP 1", "p99.9"] {
+            assert!(text.contains(expected), "{text}");
+        }
     }
 
     #[test]
