@@ -45,6 +45,9 @@ enum Verb {
         /// As what
         #[arg(long, value_enum, default_value = "terminal")]
         format: Format,
+        /// Only this workload, on a terminal: every contestant with its requests and latencies
+        #[arg(long, value_name = "NAME", conflicts_with = "format")]
+        workload: Option<String>,
     },
     /// Write the figures of docs/bench/linux-6.18.json into README.md and the tuning guide
     Quote {
@@ -99,13 +102,13 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
             print!("{}", render::changes(&comparison));
             Ok(comparison.is_same())
         }
-        Some(Verb::Show { file, format }) => {
+        Some(Verb::Show {
+            file,
+            format,
+            workload,
+        }) => {
             let bench = read(file)?;
-            match format {
-                Format::Terminal => print!("{}", terminal::bench(&bench)),
-                Format::Markdown => print!("{}", render::markdown(&bench)),
-                Format::Html => print!("{}", render::html(&bench)),
-            }
+            print!("{}", shown(&bench, *format, workload.as_deref())?);
             Ok(true)
         }
         Some(Verb::Quote { check: true }) => {
@@ -125,6 +128,24 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
             Ok(true)
         }
     }
+}
+
+fn shown(bench: &Bench, format: Format, workload: Option<&str>) -> Result<String> {
+    if let Some(name) = workload {
+        let row = bench.row(name).with_context(|| {
+            let names: Vec<&str> = bench.rows.iter().map(|row| row.workload.as_str()).collect();
+            format!(
+                "the run has no workload {name:?}; it has {}",
+                names.join(", ")
+            )
+        })?;
+        return Ok(terminal::workload(bench, row));
+    }
+    Ok(match format {
+        Format::Terminal => terminal::bench(bench),
+        Format::Markdown => render::markdown(bench),
+        Format::Html => render::html(bench),
+    })
 }
 
 fn read(file: &Path) -> Result<Bench> {

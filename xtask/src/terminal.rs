@@ -4,7 +4,7 @@ use std::env;
 use std::io::{IsTerminal, stdout};
 
 use dynamicfs_lab::bench::render;
-use dynamicfs_lab::bench::result::Bench;
+use dynamicfs_lab::bench::result::{Bench, Row};
 
 /// Columns where nobody looks: a file, a pipe.
 const WIDTH: u16 = 120;
@@ -35,4 +35,9 @@ pub(crate) fn paint(colour: &str, text: &str) -> String {
 /// A run of the bench.
 pub(crate) fn bench(bench: &Bench) -> String {
     render::terminal(bench, has_colours(), width())
+}
+
+/// One workload of it.
+pub(crate) fn workload(bench: &Bench, row: &Row) -> String {
+    render::terminal_detail(bench, row, has_colours(), width())
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::cpus;
 use super::result::Limits;
-use super::statistics::Spread;
+use super::statistics::median;
 
 /// Odd, so that the median is one that was measured.
 const BATCHES: usize = 7;
@@ -55,11 +55,7 @@ pub fn calibrate() -> Result<Limits> {
 
 fn median_of_batches(batch: impl FnMut() -> f64) -> f64 {
     let mut batch = batch;
-    median((0..BATCHES).map(|_| batch()))
-}
-
-fn median(samples: impl IntoIterator<Item = f64>) -> f64 {
-    Spread::of(samples).map_or(f64::NAN, |spread| spread.median)
+    median((0..BATCHES).map(|_| batch())).expect("there are batches")
 }
 
 /// getppid(2): nothing to look up, nothing to copy, and never answered without entering the
@@ -113,7 +109,7 @@ fn call(cpu: usize, mut ask: PipeWriter, mut answers: PipeReader) -> Result<f64>
     // The first one finds the threads elsewhere and the processors asleep.
     batch()?;
     let batches: Vec<f64> = (0..BATCHES).map(|_| batch()).collect::<Result<_>>()?;
-    Ok(median(batches))
+    median(batches).context("no batch was measured")
 }
 
 /// memcpy(3) from one buffer to another, both in memory already: bytes copied, not bytes moved over

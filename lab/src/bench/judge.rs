@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::result::{Cell, Figures, Kind};
-use super::statistics::Spread;
+use super::statistics::{Spread, median};
 use crate::meter::Cpu;
 use crate::workload::{Percentiles, Sample};
 
@@ -26,30 +26,37 @@ pub(super) fn judge(names: &[(&str, Kind)], scores: &[Score]) -> Vec<Cell> {
     let mut cells: Vec<Cell> = names
         .iter()
         .zip(scores)
-        .map(|((name, _), score)| Cell {
+        .map(|((name, kind), score)| Cell {
             contestant: (*name).to_owned(),
             samples: score.samples.clone(),
             failed: score.failed.clone(),
-            figures: figures(score, reference, baseline),
+            figures: figures(*kind, score, reference, baseline),
         })
         .collect();
-    compare_with_best_peer(names, &mut cells);
+    compare_with_best_peer(names, scores, &mut cells);
     cells
 }
 
-fn figures(score: &Score, ext4: Option<&Score>, baseline: Option<&Score>) -> Option<Figures> {
+fn figures(
+    kind: Kind,
+    score: &Score,
+    ext4: Option<&Score>,
+    baseline: Option<&Score>,
+) -> Option<Figures> {
     if score.failed.is_some() {
         return None;
     }
     let seconds = Spread::of(score.samples.iter().map(Sample::seconds_per_operation))?;
     let to_ext4 = ext4.and_then(|ext4| ratios(ext4, score));
+    // What slows down everybody is not in a ratio; that of ext4 to itself says nothing.
+    let telling = to_ext4.filter(|_| kind != Kind::Ext4).unwrap_or(seconds);
     Some(Figures {
         seconds,
         to_ext4,
         to_baseline: baseline.and_then(|baseline| ratios(baseline, score)),
         to_best_peer: None,
-        noisy: to_ext4.unwrap_or(seconds).is_noisy() || seconds.is_noisy(),
-        cpu: cpu(&score.samples),
+        noisy: telling.is_noisy(),
+        cpu: cpu(&score.samples)?,
         daemon_memory: score.daemon_memory,
         latency: latency(&score.samples),
         requests: score.requests.clone(),
@@ -67,11 +74,7 @@ fn ratios(other: &Score, own: &Score) -> Option<Spread> {
     )
 }
 
-fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    Spread::of(values).map_or(0.0, |spread| spread.median)
-}
-
-fn cpu(samples: &[Sample]) -> Cpu {
+fn cpu(samples: &[Sample]) -> Option<Cpu> {
     let of = |part: fn(&Cpu) -> f64| {
         median(
             samples
@@ -79,15 +82,15 @@ fn cpu(samples: &[Sample]) -> Cpu {
                 .map(|sample| part(&sample.cpu) / sample.operations as f64),
         )
     };
-    Cpu {
-        client: of(|cpu| cpu.client),
-        daemon: of(|cpu| cpu.daemon),
-    }
+    Some(Cpu {
+        client: of(|cpu| cpu.client)?,
+        daemon: of(|cpu| cpu.daemon)?,
+    })
 }
 
 fn latency(samples: &[Sample]) -> Option<Percentiles> {
     let all: Vec<Percentiles> = samples.iter().filter_map(|sample| sample.latency).collect();
-    let of = |part: fn(&Percentiles) -> f64| Spread::of(all.iter().map(part)).map(|s| s.median);
+    let of = |part: fn(&Percentiles) -> f64| median(all.iter().map(part));
     Some(Percentiles {
         p50: of(|p| p.p50)?,
         p90: of(|p| p.p90)?,
@@ -96,20 +99,20 @@ fn latency(samples: &[Sample]) -> Option<Percentiles> {
     })
 }
 
-/// Sets each cell beside that of the fastest peer.
-pub(super) fn compare_with_best_peer(names: &[(&str, Kind)], cells: &mut [Cell]) {
+/// Sets each contestant beside the fastest peer.
+fn compare_with_best_peer(names: &[(&str, Kind)], scores: &[Score], cells: &mut [Cell]) {
     let to_ext4 = |cell: &Cell| Some(cell.figures.as_ref()?.to_ext4?.median);
     let best = names
         .iter()
+        .zip(scores)
         .zip(cells.iter())
-        .filter(|((_, kind), _)| *kind == Kind::Peer)
-        .filter_map(|((name, _), cell)| Some((*name, to_ext4(cell)?)))
-        .max_by(|(_, a), (_, b)| a.total_cmp(b));
-    let Some((name, best)) = best else { return };
-    for cell in cells {
-        let Some(own) = to_ext4(cell) else { continue };
+        .filter(|(((_, kind), _), _)| *kind == Kind::Peer)
+        .filter_map(|(((name, _), score), cell)| Some((*name, score, to_ext4(cell)?)))
+        .max_by(|(.., a), (.., b)| a.total_cmp(b));
+    let Some((name, best, _)) = best else { return };
+    for (cell, score) in cells.iter_mut().zip(scores) {
         if let Some(figures) = &mut cell.figures {
-            figures.to_best_peer = Some((name.to_owned(), own / best));
+            figures.to_best_peer = ratios(best, score).map(|ratio| (name.to_owned(), ratio));
         }
     }
 }
@@ -159,7 +162,17 @@ mod tests {
         assert_eq!(figures.seconds.median, 0.2);
         assert_eq!(figures.cpu.client, 0.2);
         let slow = cells[2].figures.as_ref().unwrap();
-        assert_eq!(slow.to_best_peer, Some(("fast".to_owned(), 0.5)));
+        let (name, ratio) = slow.to_best_peer.as_ref().unwrap();
+        assert_eq!((name.as_str(), ratio.min, ratio.max), ("fast", 0.5, 0.5));
+        let noisy: Vec<bool> = cells
+            .iter()
+            .map(|cell| cell.figures.as_ref().unwrap().noisy)
+            .collect();
+        assert_eq!(
+            noisy,
+            [true, false, false, false],
+            "the times vary, the ratios do not"
+        );
     }
 
     #[test]

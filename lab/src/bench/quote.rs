@@ -187,7 +187,7 @@ fn overview(bench: &Bench) -> String {
     let header = ["workload"]
         .into_iter()
         .chain(ours.iter().copied())
-        .chain(["best peer"]);
+        .chain(["best peer", "÷ best peer"]);
     let rows = HEADLINES
         .into_iter()
         .filter_map(|name| bench.row(name))
@@ -200,11 +200,13 @@ fn overview(bench: &Bench) -> String {
                 .into_iter()
                 .chain(ours.iter().map(|name| ratio(name)))
                 .chain([best.unwrap_or_else(|| format::NOTHING.to_owned())])
+                .chain([markdown::median_lead(bench, row)])
                 .collect::<Vec<_>>()
         });
     format!(
-        "{}.\n\n{}",
+        "{}. {}\n\n{}",
         facts::headline(bench),
+        facts::LEAD,
         table::markdown(header, rows)
     )
 }
@@ -231,8 +233,8 @@ fn peers(bench: &Bench) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::judge::compare_with_best_peer;
     use crate::bench::sample;
+    use crate::bench::statistics::Spread;
 
     /// A project with a run, and this as both documents.
     fn project(run: &Bench, document: &str) -> tempfile::TempDir {
@@ -321,17 +323,18 @@ mod tests {
         run.contestants
             .push(sample::full().contestant("bindfs").unwrap().clone());
         sample::set(&mut run, "create-4k", "bindfs", [0.25; 3]);
-        let peers = [
-            Kind::Ext4,
-            Kind::Preset,
-            Kind::Preset,
-            Kind::Preset,
-            Kind::Peer,
-        ];
-        let names = peers.map(|kind| ("bindfs", kind));
-        compare_with_best_peer(&names, &mut run.rows[0].cells);
+        for (name, ratio) in [("balanced", 2.0), ("high-performance", 3.2)] {
+            let to_peer = Spread::of([ratio; 3]).map(|ratio| ("bindfs".to_owned(), ratio));
+            sample::figures(&mut run, "create-4k", name).to_best_peer = to_peer;
+        }
+        for name in ["ext4", "baseline", "bindfs"] {
+            sample::figures(&mut run, "create-4k", name).to_best_peer = None;
+        }
         let text = overview(&run);
         let line = text.lines().last().unwrap().replace(' ', "");
-        assert_eq!(line, "|create-4k|0.50|0.80|0.10|0.25bindfs|");
+        assert_eq!(
+            line,
+            "|create-4k|0.50|0.80|0.10|0.25bindfs|3.20high-performance|"
+        );
     }
 }

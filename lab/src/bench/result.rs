@@ -55,7 +55,7 @@ pub struct Environment {
     pub load: f64,
     /// Part of the processors' time that the hypervisor gave to others during the run, 0 to 1.
     pub steal: f64,
-    /// Where the ext4 file system lies: "image in memory", or a directory.
+    /// Where the ext4 file system lies: "image in memory", or "directory" and which.
     pub storage: String,
     /// Version of dynamicfs, with the commit where known.
     pub dynamicfs: String,
@@ -149,7 +149,7 @@ pub struct Row {
 pub struct Cell {
     /// The contestant.
     pub contestant: String,
-    /// One for each repetition, in order; empty when it failed.
+    /// One for each repetition, in order; when it failed, those before the failure.
     pub samples: Vec<Sample>,
     /// Why it has no result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,9 +169,10 @@ pub struct Figures {
     pub to_ext4: Option<Spread>,
     /// Likewise to `baseline`, if that took part.
     pub to_baseline: Option<Spread>,
-    /// Likewise to the fastest peer, with its name.
-    pub to_best_peer: Option<(String, f64)>,
-    /// The ratio spreads so much that a difference of that size says little.
+    /// Likewise to the peer with the highest median of `to_ext4`, after its name.
+    pub to_best_peer: Option<(String, Spread)>,
+    /// The ratio to ext4 (for ext4 itself: the time) spreads so much that a small difference says
+    /// little.
     pub noisy: bool,
     /// CPU seconds for one operation, median of the repetitions.
     pub cpu: Cpu,

@@ -165,7 +165,8 @@ pub(crate) fn exact() -> Bench {
     run
 }
 
-/// Sets the ratios to ext4 of one cell, and with them all that follows: `baseline` counts a tenth.
+/// Sets the ratios to ext4 of one cell, and with them the time and the ratios to `baseline`, which
+/// counts a tenth.
 pub(crate) fn set(run: &mut Bench, workload: &str, contestant: &str, ratios: [f64; 3]) {
     let figures = figures(run, workload, contestant);
     figures.to_ext4 = Spread::of(ratios);
@@ -323,7 +324,8 @@ fn cell(
             noisy: to_ext4.is_some_and(|spread| spread.is_noisy()),
             to_ext4,
             to_baseline: Spread::of(ratios.iter().map(|ratio| ratio / 0.02)),
-            to_best_peer: Some(("fuse-backend-rs".to_owned(), speed / 0.29)),
+            to_best_peer: Spread::of(ratios.iter().map(|ratio| ratio / 0.29))
+                .map(|ratio| ("fuse-backend-rs".to_owned(), ratio)),
             cpu: cpu(middle),
             daemon_memory: (kind != Kind::Ext4).then_some(9 << 20),
             latency,

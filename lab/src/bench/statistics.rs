@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A median that is known to less than this part of itself counts as noisy.
+/// A median that is uncertain by more than this part of itself counts as noisy.
 const NOISY: f64 = 0.10;
+
+/// What noisy means, in the words of the reports.
+pub(crate) const NOISY_MEANS: &str = "the median is uncertain by more than a tenth";
 
 /// Median and range. Quartiles are interpolated linearly between neighbours (type 7 of Hyndman and
 /// Fan, "Sample quantiles in statistical packages", 1996).
@@ -19,9 +22,10 @@ pub struct Spread {
     pub upper: f64,
     /// Greatest.
     pub max: f64,
-    /// Half of the median's confidence interval of 95 %: 1.57 times the range between the quartiles,
-    /// divided by the root of the number of samples (McGill, Tukey and Larsen, "Variations of box
-    /// plots", 1978). The median itself where one sample is all there is.
+    /// The notch of McGill, Tukey and Larsen ("Variations of box plots", 1978): 1.57 times the range
+    /// between the quartiles, divided by the root of the number of samples. Where median ± margin of
+    /// two spreads do not overlap, their medians differ with roughly 95 % confidence. The median
+    /// itself where one sample is all there is.
     pub margin: f64,
 }
 
@@ -51,7 +55,7 @@ impl Spread {
         })
     }
 
-    /// Whether the median is known to less than a tenth of itself.
+    /// Whether the median is uncertain by more than a tenth of itself.
     pub fn is_noisy(&self) -> bool {
         self.margin > NOISY * self.median
     }
@@ -60,6 +64,11 @@ impl Spread {
     pub fn overlaps(&self, other: &Spread) -> bool {
         self.min <= other.max && other.min <= self.max
     }
+}
+
+/// Half of the values are less. `None` without any.
+pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    Spread::of(values).map(|spread| spread.median)
 }
 
 /// The mean of ratios: twice as fast and half as fast make 1. `None` without any.
@@ -91,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_a_median_that_is_not_known_well() {
+    fn noise_is_an_uncertain_median() {
         let calm = Spread::of([1.0, 1.02, 1.04, 1.01, 3.0]).unwrap();
         assert!(!calm.is_noisy(), "one outlier of five");
         let wide = [1.0, 1.2, 1.4, 1.1, 3.0];

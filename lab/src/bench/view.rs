@@ -34,6 +34,16 @@ impl Bench {
         Some((name, row.figures(name)?))
     }
 
+    /// The preset that is fastest in this row, with its speed relative to the best peer.
+    pub fn lead<'a>(&'a self, row: &'a Row) -> Option<(&'a str, &'a Spread)> {
+        self.of_kind(Kind::Preset)
+            .filter_map(|preset| {
+                let (_, ratio) = row.figures(&preset.name)?.to_best_peer.as_ref()?;
+                Some((preset.name.as_str(), ratio))
+            })
+            .max_by(|(_, a), (_, b)| a.median.total_cmp(&b.median))
+    }
+
     /// All cells with their rows.
     pub fn cells(&self) -> impl Iterator<Item = (&Row, &Cell)> {
         self.rows

@@ -1,27 +1,14 @@
-//! What changed between two runs, on a terminal and as Markdown.
+//! What changed between two runs, on a terminal.
 
 use std::fmt::Write as _;
 
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 
-use super::{format, table};
+use super::format;
 use crate::bench::compare::{Change, Comparison, RequestChange};
 
-/// For a terminal.
+/// The verdict, then what it rests on.
 pub fn text(comparison: &Comparison) -> String {
-    let boxed = |mut table: Table| {
-        table.load_style(UTF8_FULL_CONDENSED);
-        format!("{table}\n")
-    };
-    written(comparison, "", boxed)
-}
-
-/// For a document.
-pub fn markdown(comparison: &Comparison) -> String {
-    written(comparison, "## ", table::as_markdown)
-}
-
-fn written(comparison: &Comparison, mark: &str, show: impl Fn(Table) -> String) -> String {
     let mut text = format!("{}\n", verdict(comparison));
     let lists = [
         ("The two runs were not made alike", &comparison.warnings),
@@ -29,7 +16,7 @@ fn written(comparison: &Comparison, mark: &str, show: impl Fn(Table) -> String) 
         ("Not compared", &comparison.only_in_one),
     ];
     for (title, lines) in lists.iter().filter(|(_, lines)| !lines.is_empty()) {
-        let _ = writeln!(text, "\n{mark}{title}\n");
+        let _ = writeln!(text, "\n{title}\n");
         for line in *lines {
             let _ = writeln!(text, "- {line}");
         }
@@ -40,12 +27,16 @@ fn written(comparison: &Comparison, mark: &str, show: impl Fn(Table) -> String) 
         ("Requests for one operation", requests(&comparison.requests)),
     ];
     for (title, table) in tables.into_iter().filter(|(_, table)| !table.is_empty()) {
-        let _ = write!(text, "\n{mark}{title}\n\n{}", show(table));
+        let _ = writeln!(text, "\n{title}\n\n{table}");
     }
     text
 }
 
 fn verdict(comparison: &Comparison) -> String {
+    if comparison.is_empty() {
+        return "Nothing to compare: no contestant has a result in the same workload in both runs."
+            .to_owned();
+    }
     format!(
         "{}: {} slower, {} faster, {} counts of requests changed, {} unchanged.",
         if comparison.is_same() {
@@ -60,8 +51,14 @@ fn verdict(comparison: &Comparison) -> String {
     )
 }
 
-fn speeds(changes: &[Change]) -> Table {
+fn boxed() -> Table {
     let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table
+}
+
+fn speeds(changes: &[Change]) -> Table {
+    let mut table = boxed();
     table.set_header([
         "workload",
         "contestant",
@@ -82,7 +79,7 @@ fn speeds(changes: &[Change]) -> Table {
 }
 
 fn requests(changes: &[RequestChange]) -> Table {
-    let mut table = Table::new();
+    let mut table = boxed();
     table.set_header(["workload", "contestant", "request", "before", "after"]);
     for change in changes {
         table.add_row([
@@ -111,7 +108,12 @@ mod tests {
         let requests = &mut sample::figures(&mut after, "create-4k", "balanced").requests;
         requests.as_mut().unwrap().insert("GETATTR".to_owned(), 1.0);
         let comparison = compare(&before, &after);
-        insta::assert_snapshot!(markdown(&comparison));
-        assert!(text(&comparison).contains("-20 %"));
+        insta::assert_snapshot!(text(&comparison));
+    }
+
+    #[test]
+    fn nothing_in_common_is_nothing_to_compare() {
+        let comparison = compare(&sample::of(&["rename"]), &sample::of(&["unlink"]));
+        assert!(text(&comparison).starts_with("Nothing to compare"));
     }
 }

@@ -3,13 +3,21 @@
 use super::format;
 use crate::bench::result::{Bench, Limits};
 
+/// What a ratio is.
+pub(crate) const RATIO: &str = "\
+Speed relative to native ext4 in the same repetition: 1.00 is as fast, 0.50 takes twice as long.";
+
+/// What stands beside the ratios to ext4.
+pub(crate) const LEAD: &str = "\
+÷ best peer: the fastest preset's speed relative to the fastest peer, in the same repetition.";
+
 /// Before and after may differ by this part; more, and the machine changed during the run.
 const DRIFT: f64 = 0.10;
 
 /// The run in one line.
 pub(crate) fn headline(bench: &Bench) -> String {
     format!(
-        "`{}` on {}: Linux {}, {}, {} CPUs, {}; dynamicfs {}",
+        "`{}` on {}: Linux {}, {}, {} CPUs, ext4: {}; dynamicfs {}",
         bench.command,
         day(bench),
         bench.environment.kernel,
@@ -57,7 +65,7 @@ pub(crate) fn environment(bench: &Bench) -> Vec<(&'static str, String)> {
                 format::percent(environment.steal)
             ),
         ),
-        ("ext4 lies on", environment.storage.clone()),
+        ("ext4", environment.storage.clone()),
         ("dynamicfs", environment.dynamicfs.clone()),
         ("settings", settings(bench)),
         (

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::bench::result::Kind;
 use crate::bench::statistics::Spread;
 use crate::meter::Cpu;
-use crate::workload::{Caches, Group};
+use crate::workload::{Caches, Group, Percentiles};
 
 /// Where a figure is missing.
 pub(crate) const NOTHING: &str = "–";
@@ -45,6 +45,18 @@ pub(crate) fn time(seconds: f64) -> String {
         .find(|(unit, _)| seconds / unit < 999.5)
         .unwrap_or((1.0, "s"));
     format!("{} {name}", digits(seconds / unit))
+}
+
+/// Latencies: `p50 1.00 µs, p90 …`.
+pub(crate) fn latency(at: Percentiles) -> String {
+    let time = |us: f64| time(us * 1e-6);
+    format!(
+        "p50 {}, p90 {}, p99 {}, p99.9 {}",
+        time(at.p50),
+        time(at.p90),
+        time(at.p99),
+        time(at.p999)
+    )
 }
 
 /// CPU time of client and daemon: `1.20 µs + 3.40 µs`; that of the client alone without a daemon.
@@ -122,9 +134,9 @@ pub(crate) fn group(group: Group) -> &'static str {
 pub(crate) fn caches(caches: Caches) -> &'static str {
     match caches {
         Caches::Hot => "all cached",
-        Caches::ColdNames => "names and inodes not cached",
+        Caches::ColdNames => "names dropped, data kept",
         Caches::ColdData => "data not cached by the mount",
-        Caches::New => "new files",
+        Caches::New => "new, or written",
     }
 }
 

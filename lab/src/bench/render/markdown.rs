@@ -3,15 +3,20 @@
 use std::fmt::Write as _;
 
 use super::{facts, format, table};
-use crate::bench::claims::{self, Against, Verdict};
+use crate::bench::claims::{self, Verdict};
 use crate::bench::result::{Bench, Figures, Row};
-use crate::bench::statistics::Spread;
+use crate::bench::statistics::{NOISY_MEANS, Spread};
 
 /// How to read the tables of ratios.
-pub(crate) const LEGEND: &str = "\
-Speed relative to native ext4 in the same repetition: 1.00 is as fast, 0.50 takes twice as long. \
-Median of the repetitions (least–greatest). `~`: the median is known to less than a tenth of \
-itself. **Bold**: the fastest peer.";
+fn legend() -> String {
+    format!(
+        "{} Median of the repetitions (least–greatest). `{}`: {NOISY_MEANS}. **Bold**: the fastest \
+         peer. {}",
+        facts::RATIO,
+        format::NOISY,
+        facts::LEAD
+    )
+}
 
 /// All of a run.
 pub fn document(bench: &Bench) -> String {
@@ -20,7 +25,7 @@ pub fn document(bench: &Bench) -> String {
         ("Contestants", contestants(bench)),
         (
             "Speed relative to ext4",
-            format!("{LEGEND}\n\n{}", ratios(bench)),
+            format!("{}\n\n{}", legend(), ratios(bench)),
         ),
         ("Claims", claims(bench)),
         ("Requests per operation", requests(bench)),
@@ -45,8 +50,9 @@ pub fn section(bench: &Bench) -> String {
     let troubles = troubles(bench);
     let gap = if troubles.is_empty() { "" } else { "\n" };
     format!(
-        "{}.\n\n{LEGEND}\n\n{}{gap}{troubles}",
+        "{}.\n\n{}\n\n{}{gap}{troubles}",
         facts::headline(bench),
+        legend(),
         ratios(bench)
     )
 }
@@ -58,7 +64,8 @@ pub(crate) fn ratios(bench: &Bench) -> String {
     for (group, rows) in bench.groups() {
         let header = ["workload", "ext4"]
             .into_iter()
-            .chain(others.iter().copied());
+            .chain(others.iter().copied())
+            .chain(["÷ best peer"]);
         let lines = rows.iter().map(|row| ratio_line(bench, row, &others));
         let gap = if text.is_empty() { "" } else { "\n" };
         let _ = write!(
@@ -87,25 +94,41 @@ fn ratio_line(bench: &Bench, row: &Row, contestants: &[&str]) -> Vec<String> {
     [row.workload.clone(), ext4.unwrap_or_else(nothing)]
         .into_iter()
         .chain(contestants.iter().map(cell))
+        .chain([lead(bench, row, format::spread)])
         .collect()
 }
 
-/// The ratio with its range and noise; the time where ext4 has none; that it failed.
+/// The fastest preset beside the best peer: `1.20 (1.10–1.30) balanced`.
+fn lead(bench: &Bench, row: &Row, show: fn(&Spread) -> String) -> String {
+    bench.lead(row).map_or_else(nothing, |(preset, ratio)| {
+        format!("{} {preset}", show(ratio))
+    })
+}
+
+/// Likewise without the range.
+pub(crate) fn median_lead(bench: &Bench, row: &Row) -> String {
+    lead(bench, row, median_of)
+}
+
+/// The ratio with its range and noise; that it failed.
 fn ratio(row: &Row, contestant: &str) -> String {
     shown(row, contestant, format::spread)
 }
 
 /// Likewise without the range.
 pub(crate) fn median(row: &Row, contestant: &str) -> String {
-    shown(row, contestant, |spread| format::ratio(spread.median))
+    shown(row, contestant, median_of)
+}
+
+fn median_of(spread: &Spread) -> String {
+    format::ratio(spread.median)
 }
 
 fn shown(row: &Row, contestant: &str, show: fn(&Spread) -> String) -> String {
     match (row.figures(contestant), row.cell(contestant)) {
         (Some(figures), _) => {
             let noisy = if figures.noisy { format::NOISY } else { "" };
-            let time = || format::time(figures.seconds.median);
-            figures.to_ext4.as_ref().map_or_else(time, show) + noisy
+            figures.to_ext4.as_ref().map_or_else(nothing, show) + noisy
         }
         (None, Some(_)) => "failed".to_owned(),
         (None, None) => nothing(),
@@ -123,28 +146,28 @@ pub(crate) fn claims(bench: &Bench) -> String {
         .chain(presets.iter().map(|(name, _)| *name));
     let rows = checked.iter().map(|checked| {
         let claim = &checked.claim;
-        let against = match claim.against {
-            Against::Baseline => "baseline",
-            Against::Ext4 => "ext4",
-        };
+        let against = claim.against.name();
         [claim.name, claim.promise, against, claim.stands_for]
             .map(str::to_owned)
             .into_iter()
             .chain(checked.presets.iter().map(|(_, it)| verdict(*it)))
     });
     let table = table::markdown(header, rows);
-    format!(
-        "Several workloads count by the geometric mean of their medians. A claim is held from its \
-         lower bound on.\n\n{table}"
-    )
+    format!("{}\n\n{table}", claims::HOW)
 }
 
-/// A verdict with its figure.
+/// A verdict with its figure: `4.20: held`, `0.55: not held (3 of 15)`.
 pub(crate) fn verdict(verdict: Verdict) -> String {
-    match verdict.ratio() {
-        Some(ratio) => format!("{}: {}", format::ratio(ratio), verdict.word()),
-        None => verdict.word().to_owned(),
-    }
+    let ratio = verdict
+        .ratio
+        .map(|ratio| format!("{}: ", format::ratio(ratio)))
+        .unwrap_or_default();
+    let is_part = verdict.held.is_some() && verdict.counted < verdict.of;
+    let share = match is_part {
+        true => format!(" ({} of {})", verdict.counted, verdict.of),
+        false => String::new(),
+    };
+    format!("{ratio}{}{share}", verdict.word())
 }
 
 fn machine(bench: &Bench) -> String {
@@ -310,7 +333,6 @@ mod tests {
         sample::figures(&mut run, "setxattr", "bindfs").noisy = true;
         sample::set(&mut run, "setxattr", "fuse-backend-rs", [0.3; 3]);
         sample::set(&mut run, "setxattr", "baseline", [0.002, 0.0021, 0.0022]);
-        sample::figures(&mut run, "setxattr", "balanced").to_ext4 = None;
         insta::assert_snapshot!(ratios(&run));
     }
 

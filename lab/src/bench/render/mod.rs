@@ -8,7 +8,7 @@ pub(crate) mod markdown;
 pub(crate) mod table;
 mod terminal;
 
-pub use self::changes::{markdown as changes_markdown, text as changes};
+pub use self::changes::text as changes;
 pub use self::html::page as html;
 pub use self::markdown::{document as markdown, section};
 pub(crate) use self::table::as_markdown;

@@ -5,8 +5,9 @@ mod plot;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{facts, format, markdown};
-use crate::bench::claims::{self, Against, Claim, Verdict};
+use crate::bench::claims::{self, Claim, Verdict};
 use crate::bench::result::{Bench, Contestant, Kind, Row};
+use crate::bench::statistics::NOISY_MEANS;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -39,7 +40,7 @@ fn top(bench: &Bench) -> Markup {
             h1 { "dynamicfs beside ext4 and its peers" }
             p {
                 "Linux " (machine.kernel) ", " (machine.cpus) " × " (machine.processor)
-                ", ext4 on " (machine.storage) ", " (facts::day(bench)) ". "
+                ", ext4: " (machine.storage) ", " (facts::day(bench)) ". "
                 "dynamicfs " (machine.dynamicfs) "."
             }
             p.command { code { (bench.command) } }
@@ -65,9 +66,8 @@ fn map(bench: &Bench) -> Markup {
         section #map {
             h2 { "Speed relative to ext4" }
             p {
-                "1.00 is as fast as native ext4 in the same repetition, 0.50 takes twice as long. \
-                 Medians. ~ marks noise: the median is known to less than a tenth of itself. The fastest peer of a row is underlined. \
-                 A name leads to all about that workload."
+                (facts::RATIO) " Medians. " (format::NOISY) " marks noise: " (NOISY_MEANS) ". \
+                 The fastest peer of a row is underlined. A name leads to all about that workload."
             }
             div.scroll tabindex="0" role="region" aria-label="Speed of every contestant on every workload" {
                 table.map {
@@ -141,7 +141,7 @@ fn claims(bench: &Bench) -> Markup {
     html! {
         section #claims {
             h2 { "What the specification claims" }
-            p { "Several workloads count by the geometric mean of their medians. A claim is held from its lower bound on." }
+            p { (claims::HOW) }
             div.scroll tabindex="0" role="region" aria-label="Claims and what was measured" {
                 table {
                     thead {
@@ -172,18 +172,14 @@ fn claims(bench: &Bench) -> Markup {
 }
 
 fn measured_by(claim: &Claim) -> String {
-    let against = match claim.against {
-        Against::Baseline => "baseline",
-        Against::Ext4 => "ext4",
-    };
-    format!("{}, against {against}", claim.stands_for)
+    format!("{}, against {}", claim.stands_for, claim.against.name())
 }
 
 fn verdict_class(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Held(_) => "s1",
-        Verdict::NotHeld(_) => "s4",
-        Verdict::NotMeasured => "none",
+    match verdict.held {
+        Some(true) => "s1",
+        Some(false) => "s4",
+        None => "none",
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) fn workload(bench: &Bench, row: &Row) -> Markup {
     html! {
         article id=(row.workload) {
             h3 { (row.workload) }
-            p.what { "One operation: " (row.operation) "; " (format::caches(row.caches)) "." }
+            p.what { "One operation: " (row.operation) "; " (format::caches(row.caches)) "." (lead(bench, row)) }
             ol.plot {
                 li.head aria-hidden="true" {
                     span { "contestant" } span { "speed relative to ext4" } span {}
@@ -81,6 +81,14 @@ pub(super) fn workload(bench: &Bench, row: &Row) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+fn lead(bench: &Bench, row: &Row) -> Markup {
+    html! {
+        @if let (Some((preset, ratio)), Some((peer, _))) = (bench.lead(row), bench.best_peer(row)) {
+            " " (preset) " ÷ " (peer) " (the fastest preset and peer): " (format::spread(ratio)) "."
         }
     }
 }
@@ -100,26 +108,20 @@ fn line(row: &Row, one: &Contestant, axis: &Axis, best: Option<&str>) -> Markup 
 }
 
 fn measured(one: &Contestant, figures: &Figures, axis: &Axis) -> Markup {
-    let text = figures.to_ext4.as_ref().map(format::spread);
-    let label = format!(
-        "{}: {}",
-        one.name,
-        text.as_deref().unwrap_or("ext4 has no result")
-    );
+    let Some(spread) = &figures.to_ext4 else {
+        return html! {};
+    };
+    let label = format!("{}: {}", one.name, format::spread(spread));
     html! {
         span.track role="img" aria-label=(label) title=(label) {
             @for tick in axis.ticks() { i.line.one[tick == 1.0] style=(left(axis, tick)) {} }
-            @if let Some(spread) = &figures.to_ext4 {
-                i.whisker style=(between(axis, spread)) {}
-                i.dot style=(left(axis, spread.median)) {}
-            }
+            i.whisker style=(between(axis, spread)) {}
+            i.dot style=(left(axis, spread.median)) {}
         }
         span.ratio {
-            @if let Some(spread) = &figures.to_ext4 {
-                b { (format::ratio(spread.median)) @if figures.noisy { (format::NOISY) } }
-                @if one.kind != Kind::Ext4 {
-                    small { " " (format::ratio(spread.min)) "–" (format::ratio(spread.max)) }
-                }
+            b { (format::ratio(spread.median)) @if figures.noisy { (format::NOISY) } }
+            @if one.kind != Kind::Ext4 {
+                small { " " (format::ratio(spread.min)) "–" (format::ratio(spread.max)) }
             }
         }
         div.facts {
@@ -138,14 +140,8 @@ fn requests(one: &Contestant, figures: &Figures) -> String {
 }
 
 fn latency(figures: &Figures) -> Markup {
-    let Some(at) = figures.latency else {
-        return html! {};
-    };
-    let time = |us: f64| format::time(us * 1e-6);
     html! {
-        small.latency {
-            "p50 " (time(at.p50)) ", p90 " (time(at.p90)) ", p99 " (time(at.p99)) ", p99.9 " (time(at.p999))
-        }
+        @if let Some(at) = figures.latency { small.latency { (format::latency(at)) } }
     }
 }
 

@@ -1,12 +1,16 @@
 //! A run on a terminal: a summary that fits, and all contestants of one workload.
 
+mod detail;
+
 use std::fmt::Write as _;
 
 use comfy_table::presets::NOTHING as NO_LINES;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Row as Line, Table};
 
+pub use self::detail::detail;
 use super::{facts, format};
 use crate::bench::result::{Bench, Contestant, Figures, Kind, Row};
+use crate::bench::statistics::NOISY_MEANS;
 
 /// Below this many columns the bars are left out.
 const WIDTH_OF_BARS: u16 = 118;
@@ -40,11 +44,13 @@ pub fn summary(bench: &Bench, colour: bool, width: u16) -> String {
         let _ = writeln!(text, "{}", heading(format::group(group), look));
         let _ = writeln!(text, "{}\n", group_table(bench, &rows, look));
     }
+    let noisy = format!("Noisy ({}): {NOISY_MEANS}", format::NOISY);
     let sections = [
         (
-            "Noisy (~): the median is known to less than a tenth of itself",
-            noise(bench),
+            "÷ peer: the fastest preset, by its initial, beside the best peer",
+            initials(bench),
         ),
+        (&noisy, noise(bench)),
         ("Failed", failures(bench)),
         ("Did not take part", absent(bench)),
         (
@@ -64,64 +70,6 @@ pub fn summary(bench: &Bench, colour: bool, width: u16) -> String {
     }
     text.truncate(text.trim_end().len());
     text + "\n"
-}
-
-/// All contestants of one workload, a line each.
-pub fn detail(bench: &Bench, row: &Row, colour: bool, width: u16) -> String {
-    let look = Look {
-        colour,
-        bars: true,
-        width,
-    };
-    let mut table = empty_table(look);
-    table.set_header([
-        "",
-        "time",
-        "to ext4",
-        "",
-        "CPU",
-        "memory",
-        "requests for one operation",
-    ]);
-    for one in bench.running() {
-        table.add_row(detail_line(row, one, look));
-    }
-    align_right(&mut table, &[1, 4, 5], look);
-    format!(
-        "{}\none operation: {}; {}\n{table}\n",
-        heading(&row.workload, look),
-        row.operation,
-        format::caches(row.caches)
-    )
-}
-
-fn detail_line(row: &Row, one: &Contestant, look: Look) -> Line {
-    let Some(figures) = row.figures(&one.name) else {
-        let reason = row.cell(&one.name).and_then(|cell| cell.failed.as_deref());
-        let reason = format!("failed: {}", reason.unwrap_or("no result"));
-        return Line::from([one.name.clone(), String::new(), reason]);
-    };
-    let spread = figures.to_ext4.as_ref();
-    let memory = figures
-        .daemon_memory
-        .map_or_else(String::new, format::bytes);
-    let requests = match one.kind {
-        Kind::Ext4 => String::new(),
-        _ => format::requests(figures.requests.as_ref()),
-    };
-    Line::from(vec![
-        Cell::new(&one.name),
-        Cell::new(format::time(figures.seconds.median)),
-        Cell::new(spread.map_or_else(String::new, format::spread) + mark(figures)),
-        painted(
-            spread.map_or_else(String::new, |it| bar(it.median)),
-            ratio(figures),
-            look,
-        ),
-        Cell::new(format::time(figures.cpu.total())),
-        Cell::new(memory),
-        Cell::new(requests),
-    ])
 }
 
 fn group_table(bench: &Bench, rows: &[&Row], look: Look) -> Table {
@@ -160,21 +108,30 @@ fn group_line(bench: &Bench, row: &Row, ours: &[&Contestant], look: Look) -> Lin
             )
         },
     ));
-    let fastest = ours
-        .iter()
-        .filter(|one| one.kind == Kind::Preset)
-        .filter_map(|one| row.figures(&one.name))
-        .map(|figures| figures.seconds.median)
-        .min_by(f64::total_cmp);
-    let lead = best
-        .zip(fastest)
-        .map(|((_, peer), ours)| peer.seconds.median / ours);
-    cells.push(painted(
-        lead.map_or_else(nothing, format::ratio),
-        lead,
-        look,
-    ));
+    cells.push(lead_cell(bench, row, look));
     Line::from(cells)
+}
+
+fn lead_cell(bench: &Bench, row: &Row, look: Look) -> Cell {
+    let lead = bench.lead(row);
+    let text = lead.map_or_else(nothing, |(preset, ratio)| {
+        format!("{} {}", format::ratio(ratio.median), initial(preset))
+    });
+    painted(text, lead.map(|(_, ratio)| ratio.median), look)
+}
+
+/// As much of a preset's name as fits.
+fn initial(preset: &str) -> &str {
+    &preset[..1]
+}
+
+fn initials(bench: &Bench) -> Vec<String> {
+    let names: Vec<String> = bench
+        .of_kind(Kind::Preset)
+        .map(|one| format!("{} {}", initial(&one.name), one.name))
+        .collect();
+    let has_peers = bench.of_kind(Kind::Peer).next().is_some();
+    has_peers.then(|| names.join(", ")).into_iter().collect()
 }
 
 fn ratio_cell(row: &Row, contestant: &str, look: Look) -> Cell {
@@ -194,10 +151,9 @@ fn ratio(figures: &Figures) -> Option<f64> {
     Some(figures.to_ext4?.median)
 }
 
-/// The ratio with its mark; the time where ext4 has none.
+/// The ratio with its mark.
 fn ratio_word(figures: &Figures) -> String {
-    let word = ratio(figures).map_or_else(|| format::time(figures.seconds.median), format::ratio);
-    word + mark(figures)
+    ratio(figures).map_or_else(nothing, format::ratio) + mark(figures)
 }
 
 fn mark(figures: &Figures) -> &'static str {
@@ -384,16 +340,6 @@ mod tests {
         let run = sample::exact();
         assert!(!summary(&run, false, 120).contains('\x1b'));
         assert!(summary(&run, true, 120).contains('\x1b'));
-    }
-
-    #[test]
-    fn a_detail_has_every_contestant() {
-        let run = sample::of(&["setxattr"]);
-        let text = detail(&run, &run.rows[0], false, 120);
-        for one in run.running() {
-            assert!(text.contains(&one.name), "{text}");
-        }
-        assert!(text.contains("failed: setxattr: ENOTSUP"), "{text}");
     }
 
     #[test]
