@@ -6,8 +6,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use rustix::fs::{Advice, fadvise};
 
-use super::places::{EMPTY, check_written_out, cool, drop_pages, warm_file};
+use super::places::{
+    EMPTY, check_read_directly, check_written_out, cool, drop_pages, nothing, open_behind,
+    warm_file,
+};
 use super::{Caches, Fixtures, Group, Material, Room, Turn, Workload};
 use crate::material::{self, Random};
 use crate::suite::sys::Map;
@@ -16,11 +20,11 @@ use crate::suite::sys::Map;
 const DATA_FILE: &str = "data";
 
 const KIB_128: usize = 128 << 10;
-const MIB: usize = 1 << 20;
+pub(super) const MIB: usize = 1 << 20;
 pub(super) const PAGE: usize = 4096;
 
 /// What is appended at a time: a line of a log.
-const RECORD: [u8; 128] = [b'r'; 128];
+pub(super) const RECORD: [u8; 128] = [b'r'; 128];
 
 /// One file, only read.
 pub(super) const DATA: Material = Material::Shared {
@@ -129,7 +133,7 @@ fn writes() -> Vec<Workload> {
         caches: Caches::New,
         quick: true,
         material: OVERWRITTEN,
-        before: Room::settle,
+        before: nothing,
         run: write_in_order::<MIB>,
     };
     vec![
@@ -164,12 +168,31 @@ pub(super) fn data(room: &Room) -> PathBuf {
     room.dir.join(DATA_FILE)
 }
 
-pub(super) fn cool_data(room: &Room) -> Result<()> {
-    cool(room, &data(room))
+/// In the page cache behind the mount, and not in its own.
+fn cool_data(room: &Room) -> Result<()> {
+    cool(room, &data(room))?;
+    warm_file(&room.backing.join(DATA_FILE))
 }
 
+/// In both: direct reads before this have dropped the pages behind the mount.
 pub(super) fn warm_data(room: &Room) -> Result<()> {
+    warm_file(&room.backing.join(DATA_FILE))?;
     warm_file(&data(room))
+}
+
+/// In neither.
+pub(super) fn drop_data(room: &Room) -> Result<()> {
+    cool(room, &data(room))?;
+    let behind = open_behind(room, DATA_FILE)?;
+    Ok(fadvise(&behind, 0, None, Advice::DontNeed)?)
+}
+
+/// After direct reads. Those of a native directory asked nobody but its file system.
+pub(super) fn check_data_read_directly(room: &Room) -> Result<()> {
+    if room.is_mounted() {
+        check_read_directly(room, DATA_FILE)?;
+    }
+    Ok(())
 }
 
 /// Pass after pass, each after the mount's pages were dropped.
@@ -179,7 +202,7 @@ fn read_cold<const BLOCK: usize>(room: &Room, turn: &mut Turn<'_>) -> Result<()>
     let mut buffer = vec![0; BLOCK];
     turn.repeat_after_pauses(
         blocks,
-        |_| drop_pages(room, &file),
+        |_| drop_pages(room, &file).map(|()| true),
         |index| Ok(file.read_exact_at(&mut buffer, index * BLOCK as u64)?),
     )
 }
@@ -201,7 +224,7 @@ fn touch_cold(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     let pages = (len / PAGE) as u64;
     turn.repeat_after_pauses(
         pages,
-        |_| drop_pages(room, &file),
+        |_| drop_pages(room, &file).map(|()| true),
         |index| {
             if index == 0 {
                 map = Some(Map::shared_read(&file, len)?);
@@ -250,7 +273,7 @@ fn read_randomly(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     let mut page = [0; PAGE];
     turn.repeat_after_pauses(
         offsets.len() as u64,
-        |_| drop_pages(room, &file),
+        |_| drop_pages(room, &file).map(|()| true),
         |index| Ok(file.read_exact_at(&mut page, offsets[index as usize])?),
     )
 }

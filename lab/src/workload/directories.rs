@@ -112,13 +112,15 @@ fn listings() -> [Workload; 4] {
     };
     let stat_cold = Workload {
         name: "readdir-stat-cold",
-        operation: "an entry listed and lstat'ed, of a directory of 50,000 (quick: 5,000)",
+        operation: "an entry listed and lstat'ed, of a directory of 50,000 (quick: 5,000), as \
+                    far as the time allows",
         run: |room, turn| walk(room, turn, many(&room.fixtures)),
         ..cold
     };
     let stat_hot = Workload {
         name: "readdir-stat-hot",
-        operation: "an entry listed and lstat'ed, of a directory of 2,000 (quick: 1,000)",
+        operation: "an entry listed and lstat'ed, of a directory of 2,000 (quick: 1,000), round \
+                    and round as far as the time allows",
         material: SOME,
         before: |room| walk_once(&room.dir),
         run: |room, turn| walk(room, turn, u64::MAX),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::places::{
-    CONTENT, EMPTY, HOT, create_file, fresh, lstat, make_files, names_behind, new, nothing, paths,
+    CONTENT, EMPTY, HOT, create_file, fresh, lstat, make_files, names_behind, new, paths,
 };
 use super::{Caches, Fixtures, Group, Material, Room, Turn, Workload};
 
@@ -50,20 +50,22 @@ fn changes() -> Vec<Workload> {
     vec![
         Workload {
             name: "create-4k",
-            operation: "a file created, 4 KiB written, closed",
+            operation: "a file created, 4 KiB written, closed; up to 8,000 in one directory, as far \
+                        as the time allows",
             caches: Caches::New,
             ..change
         },
         Workload {
             name: "stat-after-create",
             operation: "an lstat of a file that was created and written through the mount just \
-                        before, each once",
+                        before, each once; up to 20 times 300",
             run: stat_created,
             ..change
         },
         Workload {
             name: "rename",
-            operation: "a file renamed within its directory to a name that was not there",
+            operation: "a file renamed within its directory to a name that was not there, each 20 \
+                        times at most",
             material: Material::Own {
                 make: |dir, fixtures| make_flat(dir, per_turn(fixtures), b""),
             },
@@ -110,10 +112,12 @@ fn opens() -> Vec<Workload> {
         },
         Workload {
             name: "open-read-close-cold",
-            operation: "a file of 4 KiB opened, read to its end, closed, each once",
+            operation: "a file of 4 KiB opened, read to its end, closed, each once; each was read \
+                        before, then names were dropped and data kept, and with them the inodes \
+                        of files that have data",
             caches: Caches::ColdNames,
             quick: false,
-            before: nothing,
+            before: |room| read_all(&all_files(room)),
             run: read_once,
             ..open
         },
@@ -130,11 +134,17 @@ fn make_flat(dir: &Path, count: usize, content: &[u8]) -> Result<()> {
 
 fn create(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     let dir = new(room)?;
-    turn.repeat(8_000, |index| create_file(&dir.join(flat(index as usize))))
+    let paths: Vec<PathBuf> = (0..8_000).map(|index| dir.join(flat(index))).collect();
+    turn.repeat(paths.len() as u64, |index| {
+        create_file(&paths[index as usize])
+    })
 }
 
 /// So many files are made through the mount, then the clock starts, then each is asked for.
 const MADE: u64 = 300;
+
+/// And that so often: a fast contestant would fill the image.
+const ROUNDS: u64 = 20;
 
 fn stat_created(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     let dir = new(room)?;
@@ -142,10 +152,14 @@ fn stat_created(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     turn.repeat_after_pauses(
         MADE,
         |round| {
+            if round == ROUNDS {
+                return Ok(false);
+            }
             let mut paths = paths.borrow_mut();
             paths.clear();
             paths.extend((0..MADE).map(|index| dir.join(flat((round * MADE + index) as usize))));
-            paths.iter().try_for_each(|path| create_file(path))
+            paths.iter().try_for_each(|path| create_file(path))?;
+            Ok(true)
         },
         |index| lstat(&paths.borrow()[index as usize]),
     )
@@ -158,19 +172,21 @@ fn victims(room: &Room) -> Result<Vec<PathBuf>> {
 }
 
 fn warm_names(room: &Room) -> Result<()> {
-    victims(room)?.iter().try_for_each(|path| lstat(path))?;
-    room.settle()
+    victims(room)?.iter().try_for_each(|path| lstat(path))
 }
+
+/// How often a turn renames a file at most.
+const RENAMES: usize = 20;
 
 fn rename(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     let mut paths = victims(room)?;
-    let files = paths.len();
-    turn.repeat(u64::MAX, |index| {
-        let path = &mut paths[index as usize % files];
-        let renamed = next_name(path);
-        fs::rename(&path, &renamed)?;
-        *path = renamed;
-        Ok(())
+    let (files, renames) = (paths.len(), RENAMES * paths.len());
+    for index in 0..renames {
+        paths.push(next_name(&paths[index]));
+    }
+    turn.repeat(renames as u64, |index| {
+        let index = index as usize;
+        Ok(fs::rename(&paths[index], &paths[index + files])?)
     })
 }
 
@@ -199,11 +215,17 @@ fn hot_files(room: &Room) -> Vec<PathBuf> {
     paths(&room.dir, HOT as u64)
 }
 
+fn all_files(room: &Room) -> Vec<PathBuf> {
+    paths(&room.dir, count(&room.fixtures))
+}
+
 fn warm_files(room: &Room) -> Result<()> {
+    read_all(&hot_files(room))
+}
+
+fn read_all(paths: &[PathBuf]) -> Result<()> {
     let mut buffer = Vec::new();
-    hot_files(room)
-        .iter()
-        .try_for_each(|path| read(path, &mut buffer))
+    paths.iter().try_for_each(|path| read(path, &mut buffer))
 }
 
 /// Opens, reads until there is nothing more, closes.
@@ -230,7 +252,7 @@ fn read_again(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
 }
 
 fn read_once(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
-    let paths = paths(&room.dir, count(&room.fixtures));
+    let paths = all_files(room);
     let mut buffer = Vec::new();
     turn.repeat(paths.len() as u64, |index| {
         read(&paths[index as usize], &mut buffer)

@@ -75,11 +75,12 @@ pub enum Group {
 pub enum Caches {
     /// Everything was used once right before, through the mount.
     Hot,
-    /// Names and inodes were dropped machine-wide right before (`drop_caches` 2; proc_sys_vm(5)),
-    /// on the mount and behind it. Pages stay, and with them the inodes of files that have any.
+    /// Names were dropped machine-wide right before (`drop_caches` 2; proc_sys_vm(5)), on the mount
+    /// and behind it. Data are kept, and with them the inodes of files that have data; where files
+    /// are read, each was read once through the mount before.
     ColdNames,
     /// The pages of the mount were dropped (`posix_fadvise` `DONTNEED` on the mount's file); the
-    /// backing file stays in the page cache of ext4.
+    /// backing file is in the page cache of ext4, or nowhere for reads with `O_DIRECT`.
     ColdData,
     /// The files do not exist before, or are written.
     New,

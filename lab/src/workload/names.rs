@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use rustix::fs::symlink;
 use rustix::io::Errno;
 
-use super::places::{EMPTY, HOT, lstat, make_files, nothing, paths};
+use super::places::{EMPTY, HOT, Numbered, lstat, make_files, nothing, paths};
 use super::{Caches, Fixtures, Group, Material, Room, Turn, Workload};
 
 /// Many names of empty files, only looked at: a file that has pages in the page cache keeps its
@@ -84,7 +84,7 @@ pub(super) fn workloads() -> Vec<Workload> {
             operation: "a directory made and removed",
             caches: Caches::New,
             material: EMPTY,
-            before: Room::settle,
+            before: nothing,
             run: make_and_remove,
             ..hot
         },
@@ -149,16 +149,20 @@ fn miss_again(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
 fn miss_new(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
     // An earlier turn has asked for its names already.
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
+    let mut paths: Vec<Numbered> = (0..10)
+        .map(|directory| Numbered::new(&room.dir, &format!("d{directory}/new-{now}-")))
+        .collect();
     turn.repeat(u64::MAX, |index| {
-        miss(&room.dir.join(format!("d{}/new-{now}-{index}", index % 10)))
+        miss(paths[index as usize % 10].at(index)?)
     })
 }
 
 fn make_and_remove(room: &Room, turn: &mut Turn<'_>) -> Result<()> {
+    let mut paths = Numbered::new(&room.dir, "directory-");
     turn.repeat(u64::MAX, |index| {
-        let path = room.dir.join(format!("directory-{index}"));
-        fs::create_dir(&path)?;
-        Ok(fs::remove_dir(&path)?)
+        let path = paths.at(index)?;
+        fs::create_dir(path)?;
+        Ok(fs::remove_dir(path)?)
     })
 }
 

@@ -1,12 +1,14 @@
 //! What the workloads' directories have in common: how their files are named, made, warmed and
 //! cooled.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
 
@@ -39,6 +41,29 @@ pub(super) fn nothing(_: &Room) -> Result<()> {
 /// Name of a file among many, with its directory.
 fn name(index: usize) -> String {
     format!("d{}/f{index}", index / PER_DIRECTORY)
+}
+
+/// Paths that differ in the number at their end, all in the same memory: to make one anew costs as
+/// much as a part of what is timed.
+#[derive(Debug)]
+pub(super) struct Numbered {
+    path: Vec<u8>,
+    /// Length without the number.
+    fixed: usize,
+}
+
+impl Numbered {
+    pub(super) fn new(dir: &Path, prefix: &str) -> Self {
+        let path = dir.join(prefix).into_os_string().into_vec();
+        let fixed = path.len();
+        Numbered { path, fixed }
+    }
+
+    pub(super) fn at(&mut self, number: u64) -> Result<&Path> {
+        self.path.truncate(self.fixed);
+        write!(self.path, "{number}")?;
+        Ok(Path::new(OsStr::from_bytes(&self.path)))
+    }
 }
 
 /// Creates a file of [`CONTENT`] that must not be there yet.
@@ -95,11 +120,9 @@ fn turns(room: &Room) -> usize {
         .count()
 }
 
-/// Makes the directory of a turn. All is written out, so that the turn does not pay for what was
-/// before it.
+/// Makes the directory of a turn.
 pub(super) fn fresh(room: &Room) -> Result<()> {
-    fs::create_dir(room.dir.join(of_turn(turns(room))))?;
-    room.settle()
+    Ok(fs::create_dir(room.dir.join(of_turn(turns(room))))?)
 }
 
 /// The name of the directory that [`fresh`] made last.
@@ -120,7 +143,7 @@ pub(super) fn lstat(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads the file to its end through the mount.
+/// Reads the file to its end.
 pub(super) fn warm_file(path: &Path) -> Result<()> {
     let mut file = File::open(path)?;
     let mut block = vec![0; 1 << 20];
@@ -146,13 +169,39 @@ pub(super) fn drop_pages(room: &Room, file: &File) -> Result<()> {
 /// After an fsync through the mount: fails when pages of the file behind it are still dirty, because
 /// then its speed means nothing. `name` is relative to the room. Kernels before 6.5 cannot tell.
 pub(super) fn check_written_out(room: &Room, name: impl AsRef<Path>) -> Result<()> {
+    let unwritten = pages(&open_behind(room, name)?)?.map_or(0, |pages| pages.unwritten);
+    ensure!(
+        unwritten == 0,
+        "fsync was answered and not done: {unwritten} pages of the file behind the mount are not written"
+    );
+    Ok(())
+}
+
+/// After direct reads through the mount of a file whose pages were dropped: fails when some are
+/// cached behind it again, because then the daemon did not pass `O_DIRECT` on. `name` is relative to
+/// the room.
+pub(super) fn check_read_directly(room: &Room, name: impl AsRef<Path>) -> Result<()> {
+    let file = open_behind(room, name)?;
+    let all = file.metadata()?.len() / rustix::param::page_size() as u64;
+    let cached = pages(&file)?.map_or(0, |pages| pages.cached);
+    ensure!(
+        cached * 100 <= all,
+        "direct reads were served from the page cache behind the mount: {cached} pages"
+    );
+    Ok(())
+}
+
+/// Opens a file behind the mount.
+pub(super) fn open_behind(room: &Room, name: impl AsRef<Path>) -> Result<File> {
     let path = room.backing.join(name);
-    let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    match sys::unwritten_pages(&file) {
-        Ok(0) | Err(Errno::NOSYS) => Ok(()),
-        Ok(pages) => bail!(
-            "fsync was answered and not done: {pages} pages of the file behind the mount are not written"
-        ),
+    File::open(&path).with_context(|| format!("cannot open {}", path.display()))
+}
+
+/// What the page cache has of a file; kernels before 6.5 cannot tell.
+fn pages(file: &File) -> Result<Option<sys::Pages>> {
+    match sys::pages(file) {
+        Ok(pages) => Ok(Some(pages)),
+        Err(Errno::NOSYS) => Ok(None),
         Err(error) => Err(error).context("cachestat"),
     }
 }
@@ -170,4 +219,37 @@ pub(super) fn fixture(
         fs::rename(unfinished, &path)?;
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_number_of_a_path_changes() {
+        let mut paths = Numbered::new(Path::new("/a"), "f-");
+        assert_eq!(paths.at(10).unwrap(), Path::new("/a/f-10"));
+        assert_eq!(paths.at(7).unwrap(), Path::new("/a/f-7"));
+    }
+
+    #[test]
+    fn direct_reads_that_left_pages_behind_are_found_out() {
+        let place = tempfile::tempdir().unwrap();
+        let room = Room {
+            dir: place.path().join("mount"),
+            backing: place.path().to_owned(),
+            fixtures: Fixtures {
+                dir: place.path().to_owned(),
+                quick: true,
+            },
+        };
+        let file = File::create(room.backing.join("file")).unwrap();
+        file.set_len(1 << 20).unwrap();
+        check_read_directly(&room, "file").unwrap();
+        fs::write(room.backing.join("file"), vec![1; 1 << 20]).unwrap();
+        if pages(&file).unwrap().is_some() {
+            let error = check_read_directly(&room, "file").unwrap_err().to_string();
+            assert!(error.ends_with("behind the mount: 256 pages"), "{error}");
+        }
+    }
 }

@@ -26,8 +26,17 @@ struct CacheStat {
     recently_evicted: u64,
 }
 
-/// Pages of a file that are not on its disk yet. Since Linux 6.5.
-pub(super) fn unwritten_pages(file: &File) -> Result<u64, Errno> {
+/// Pages of a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pages {
+    /// In the page cache.
+    pub(super) cached: u64,
+    /// Of these, not on the disk yet.
+    pub(super) unwritten: u64,
+}
+
+/// What the page cache has of a file. Since Linux 6.5.
+pub(super) fn pages(file: &File) -> Result<Pages, Errno> {
     let mut range = Range { off: 0, len: 0 };
     let mut stat = CacheStat::default();
     // SAFETY: both structures have the layout that the kernel knows, and live during the call, which
@@ -47,5 +56,8 @@ pub(super) fn unwritten_pages(file: &File) -> Result<u64, Errno> {
             *libc::__errno_location()
         }));
     }
-    Ok(stat.dirty + stat.writeback)
+    Ok(Pages {
+        cached: stat.cache,
+        unwritten: stat.dirty + stat.writeback,
+    })
 }

@@ -90,6 +90,17 @@ pub trait Watcher: fmt::Debug {
     fn end(&mut self) -> Result<()>;
 }
 
+/// What a program says of itself that ran for a given time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Account {
+    /// Operations done.
+    pub(super) operations: u64,
+    /// In this wall time.
+    pub(super) time: Duration,
+    /// With this CPU time of its own.
+    pub(super) cpu: Duration,
+}
+
 /// Times what a workload does. Exactly one of its methods is called in a turn, once.
 #[derive(Debug)]
 pub struct Turn<'a> {
@@ -217,26 +228,25 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// `threads` threads each call `operation` with their number and 0, 1, 2 … until the budget is
-    /// spent. The operations of all threads count.
+    /// Each of `threads` is called with 0, 1, 2 … by a thread of its own until the budget is spent.
+    /// The operations of all threads count.
     ///
     /// # Errors
     ///
     /// The first one of any thread, which ends all of them.
-    pub fn repeat_in_threads(
-        &mut self,
-        threads: usize,
-        operation: impl Fn(usize, u64) -> Result<()> + Sync,
-    ) -> Result<()> {
+    pub fn repeat_in_threads<F>(&mut self, threads: Vec<F>) -> Result<()>
+    where
+        F: FnMut(u64) -> Result<()> + Send,
+    {
         let Budget { time, operations } = self.budget;
-        let most = operations.div_ceil(threads as u64);
+        let most = operations.div_ceil(threads.len() as u64);
         let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
         self.timed(|| {
             let start = Instant::now();
-            let work = |thread| -> Result<()> {
+            let work = |mut operation: F| -> Result<()> {
                 let mut own = 0;
                 while own < most && start.elapsed() < time && !stop.load(Relaxed) {
-                    operation(thread, own).inspect_err(|_| stop.store(true, Relaxed))?;
+                    operation(own).inspect_err(|_| stop.store(true, Relaxed))?;
                     own += 1;
                 }
                 done.fetch_add(own, Relaxed);
@@ -244,8 +254,9 @@ impl<'a> Turn<'a> {
             };
             thread::scope(|scope| {
                 let work = &work;
-                let workers: Vec<_> = (0..threads)
-                    .map(|thread| scope.spawn(move || work(thread)))
+                let workers: Vec<_> = threads
+                    .into_iter()
+                    .map(|operation| scope.spawn(move || work(operation)))
                     .collect();
                 workers.into_iter().try_for_each(|worker| {
                     worker.join().map_err(|_| anyhow!("a thread panicked"))?
@@ -256,7 +267,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Rounds of at most `round` times `operation`, counted from 0 in each. What `pause` does before
-    /// each round is not timed; it is told the number of the round.
+    /// each round is not timed; it is told the number of the round, and says whether there is one.
     ///
     /// # Errors
     ///
@@ -264,16 +275,13 @@ impl<'a> Turn<'a> {
     pub fn repeat_after_pauses(
         &mut self,
         round: u64,
-        mut pause: impl FnMut(u64) -> Result<()>,
+        pause: impl FnMut(u64) -> Result<bool>,
         mut operation: impl FnMut(u64) -> Result<()>,
     ) -> Result<()> {
-        self.rounds(
-            |number| pause(number).map(|()| true),
-            |rest| {
-                let until = Instant::now() + rest.time;
-                spend(until, 0, round.min(rest.operations), &mut operation)
-            },
-        )
+        self.rounds(pause, |rest| {
+            let until = Instant::now() + rest.time;
+            spend(until, 0, round.min(rest.operations), &mut operation)
+        })
     }
 
     /// Rounds of `work` as a whole, which tells how many operations it was. What `pause` does before
@@ -331,24 +339,22 @@ impl<'a> Turn<'a> {
         self.set(sample)
     }
 
-    /// A program that timed itself: it did that many operations in that time, and cost more CPU
-    /// time than these (its start-up).
+    /// A program that timed itself, because its start-up takes longer than what it is asked for. Only
+    /// the CPU time of the daemons is measured from outside.
     ///
     /// # Errors
     ///
     /// Those of `work`, or when it did nothing.
-    pub fn timed_by_itself(
-        &mut self,
-        work: impl FnOnce() -> Result<(u64, Duration)>,
-    ) -> Result<()> {
-        let mut itself = Duration::ZERO;
-        let sample = self.measure(|| {
-            let (operations, time) = work()?;
-            itself = time;
-            Ok(operations)
-        })?;
+    pub(super) fn timed_by_itself(&mut self, work: impl FnOnce() -> Result<Account>) -> Result<()> {
+        let mut itself = None;
+        let sample = self.measure(|| Ok(itself.insert(work()?).operations))?;
+        let itself = itself.ok_or_else(|| anyhow!("the program gave no account"))?;
         self.set(Sample {
-            seconds: itself.as_secs_f64(),
+            seconds: itself.time.as_secs_f64(),
+            cpu: Cpu {
+                client: itself.cpu.as_secs_f64(),
+                daemon: sample.cpu.daemon,
+            },
             ..sample
         })
     }
@@ -473,7 +479,7 @@ mod tests {
                     assert_eq!(number, pauses);
                     pauses += 1;
                     std::thread::sleep(Duration::from_millis(5));
-                    Ok(())
+                    Ok(true)
                 },
                 |index| {
                     seen.push(index);
@@ -485,6 +491,21 @@ mod tests {
         assert_eq!(seen, [0, 1, 2, 0, 1, 2, 0]);
         assert_eq!((sample.operations, pauses), (7, 3));
         assert!(sample.seconds < 0.005, "{}", sample.seconds);
+    }
+
+    #[test]
+    fn a_program_that_timed_itself_also_knows_its_cpu_time() {
+        let second = Duration::from_secs(1);
+        let account = Account {
+            operations: 5,
+            time: 4 * second,
+            cpu: 3 * second,
+        };
+        let sample = sample(u64::MAX, LONG, |turn| {
+            turn.timed_by_itself(|| Ok(account)).unwrap();
+        });
+        assert_eq!((sample.operations, sample.seconds), (5, 4.0));
+        assert_eq!((sample.cpu.client, sample.cpu.daemon), (3.0, 0.0));
     }
 
     #[test]

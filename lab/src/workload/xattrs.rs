@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use rustix::fs::{XattrFlags, getxattr, listxattr, setxattr};
 use rustix::io::Errno;
 
+use super::places::nothing;
 use super::{Caches, Group, Material, Room, Turn, Workload};
 
 const FILES: usize = 100;
@@ -56,7 +57,7 @@ pub(super) fn workloads() -> Vec<Workload> {
             material: Material::Own {
                 make: |dir, _| make(dir),
             },
-            before: Room::settle,
+            before: nothing,
             run: |room, turn| again(room, turn, set),
             ..hot
         },
@@ -67,9 +68,14 @@ fn make(dir: &Path) -> Result<()> {
     for index in 0..FILES {
         let path = dir.join(name(index));
         File::create(&path)?;
-        setxattr(&path, NAME, VALUE, XattrFlags::empty())?;
+        attribute(&path)?;
     }
     Ok(())
+}
+
+/// Gives the file its attribute.
+pub(super) fn attribute(path: &Path) -> Result<()> {
+    Ok(setxattr(path, NAME, VALUE, XattrFlags::empty())?)
 }
 
 fn name(index: usize) -> String {
@@ -91,7 +97,7 @@ fn again(room: &Room, turn: &mut Turn<'_>, operation: fn(&Path, u64) -> Result<(
     })
 }
 
-fn get(path: &Path) -> Result<()> {
+pub(super) fn get(path: &Path) -> Result<()> {
     let length = getxattr(path, NAME, &mut [0; 64])?;
     ensure!(length == VALUE.len(), "the value has {length} bytes");
     Ok(())
