@@ -161,7 +161,7 @@ fn markdown(report: &Report) -> String {
 impl Report {
     /// A workload that fails on a preset is as bad as a suite that could not be run.
     pub fn note_failed_workloads(&mut self) {
-        let failed = self.workloads.iter().flat_map(Bench::failed);
+        let failed = self.workloads.iter().flat_map(Bench::failed_presets);
         self.conformance
             .errors
             .extend(failed.map(|(row, cell, reason)| {
