@@ -20,13 +20,7 @@ pub(crate) fn run() -> Result<bool> {
             clean &= Command::new(&program)
                 .current_dir(&paths.root)
                 .env("CARGO", &cargo)
-                .args([
-                    "--manifest-path",
-                    manifest,
-                    "check",
-                    "--config",
-                    "deny.toml",
-                ])
+                .args(["--manifest-path", manifest, "check"])
                 .args(what)
                 .status()?
                 .success();
