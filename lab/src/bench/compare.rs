@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::result::{Bench, Kind, Row};
 use super::statistics::Spread;
+use crate::workload::Group;
 
 /// Medians that differ less than this are the same, however narrow their ranges.
 const NOTABLE: f64 = 0.05;
 
-/// Counts of requests that differ less, in requests or as a part of the larger count, are the same:
-/// concurrent work and what depends on time do not send exactly as many every time.
+/// Counts of requests that differ less, in requests or as a part of the larger count, are the same.
 const COUNT: f64 = 0.05;
+
+/// The same for programs and for threads beside each other: lifetimes that end meanwhile, and who comes
+/// first, change how much they ask for.
+const COUNT_OF_REAL_WORK: f64 = 0.5;
 
 /// What changed from one run to another.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -157,9 +161,13 @@ impl Comparison {
         };
         let names: BTreeSet<&String> = x.keys().chain(y.keys()).collect();
         let count = |counts: &BTreeMap<String, f64>, name| counts.get(name).copied().unwrap_or(0.0);
+        let notable = match before.group {
+            Group::RealWork => COUNT_OF_REAL_WORK,
+            _ => COUNT,
+        };
         for name in names {
             let (earlier, later) = (count(&x, name), count(&y, name));
-            if (later - earlier).abs() > COUNT * earlier.max(later).max(1.0) {
+            if (later - earlier).abs() > notable * earlier.max(later).max(1.0) {
                 self.requests.push(RequestChange {
                     workload: before.workload.clone(),
                     contestant: contestant.to_owned(),
