@@ -263,6 +263,9 @@ fn callers_blocked_in_requests_are_released() {
             all_are_blocked(std::slice::from_ref(&waits.0))
         });
         scene.daemon.signal(Signal::STOP);
+        wait_for("the daemon stands still", DEADLINE, || {
+            scene.daemon.has_stopped()
+        });
         let (open, name, list) = (
             scene.path("open"),
             scene.path("new"),

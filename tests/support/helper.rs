@@ -141,6 +141,18 @@ impl Helper {
         kill_process(pid, signal).expect("the helper lives");
     }
 
+    /// Whether SIGSTOP has reached all its threads: until then one may answer another request. The
+    /// state follows the name in parentheses (proc_pid_stat(5)).
+    pub fn has_stopped(&self) -> bool {
+        std::fs::read_dir(format!("/proc/{}/task", self.pid()))
+            .expect("it lives")
+            .flatten()
+            .all(|task| {
+                std::fs::read_to_string(task.path().join("stat"))
+                    .is_ok_and(|stat| stat.rsplit(") ").next().unwrap_or("").starts_with('T'))
+            })
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
