@@ -98,41 +98,23 @@ impl Meter {
     ///
     /// When they are still at work after 20 s, or one is gone.
     pub fn wait_until_idle(&self) -> Result<()> {
-        let deadline = Instant::now() + IDLE_LIMIT;
-        let mut last = self.daemon_time()?;
-        loop {
-            std::thread::sleep(IDLE);
-            let now = self.daemon_time()?;
-            if now == last {
-                return Ok(());
-            }
-            last = now;
-            if Instant::now() > deadline {
-                bail!("a daemon is still at work {IDLE_LIMIT:?} after its last request");
-            }
+        if !stands_still(|| self.daemon_time())? {
+            bail!("a daemon is still at work {IDLE_LIMIT:?} after its last request");
         }
+        Ok(())
     }
 
     /// The same where it is about the daemons of others: one that is gone is quiet, and one that is
     /// never quiet is waited for in vain, because the reason is told in a turn of its own.
     pub fn wait_until_quiet(&self) {
-        let time = || -> Duration {
-            let clocks = self
-                .daemons
-                .iter()
-                .filter_map(|&pid| sys::cpu_time(pid).ok());
-            clocks.sum()
+        let clocks = self.daemons.iter();
+        let time = || {
+            Ok(clocks
+                .clone()
+                .filter_map(|&pid| sys::cpu_time(pid).ok())
+                .sum())
         };
-        let deadline = Instant::now() + IDLE_LIMIT;
-        let mut last = time();
-        while Instant::now() < deadline {
-            std::thread::sleep(IDLE);
-            let now = time();
-            if now == last {
-                return;
-            }
-            last = now;
-        }
+        let _ = stands_still(time);
     }
 
     /// Begins the measuring of [`Meter::peak_memory`] anew.
@@ -163,6 +145,21 @@ impl Meter {
         }
         Ok(total)
     }
+}
+
+/// Waits until a clock stands still; false when it still runs after [`IDLE_LIMIT`].
+fn stands_still(time: impl Fn() -> Result<Duration>) -> Result<bool> {
+    let deadline = Instant::now() + IDLE_LIMIT;
+    let mut last = time()?;
+    while Instant::now() <= deadline {
+        std::thread::sleep(IDLE);
+        let now = time()?;
+        if now == last {
+            return Ok(true);
+        }
+        last = now;
+    }
+    Ok(false)
 }
 
 /// The field `VmHWM`, KiB (proc_pid_status(5)).
