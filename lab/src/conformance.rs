@@ -1,23 +1,18 @@
-//! Every suite on ext4 first and on each preset after.
+//! Every suite on ext4 first and on each preset after, and what differs.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context, Result};
 use dynamicfs::config::Preset;
 use serde::{Deserialize, Serialize};
 
+use crate::cell::{Cell, Contestant};
 use crate::compare::{Comparison, Subject, compare, stale};
 use crate::exceptions::Exception;
-use crate::image::{IMAGE_BYTES, Image, place_for_images};
-use crate::namespace::{WORKPLACE, scratch};
-use crate::outcome::{Outcome, SuiteResult};
-use crate::paths::Paths;
+use crate::outcome::{Case, Outcome, SuiteResult};
 use crate::progress::Progress;
-use crate::suites::{Place, Programs, Suite};
-use crate::target::{Dynamicfs, Permissions};
+use crate::suites::{Programs, Suite};
+use crate::target::Permissions;
+use crate::volumes::Volumes;
 
 /// What to compare.
 #[derive(Debug, Clone)]
@@ -29,14 +24,21 @@ pub struct Plan {
     /// Who checks permissions; `None`: both for pjdfstest, which is about them, otherwise the
     /// kernel.
     pub permissions: Option<Vec<Permissions>>,
-    /// Smaller amounts in the suites that have such.
-    pub quick: bool,
 }
 
 impl Plan {
+    /// Each run, in order: ext4 first.
+    pub fn cells(&self) -> Vec<Cell> {
+        let with_reference = self.suites.iter().filter(|suite| suite.has_reference());
+        with_reference
+            .map(|&suite| Cell::reference(suite))
+            .chain(self.cells_of_presets())
+            .collect()
+    }
+
     /// Each run on a preset, in order.
-    pub fn runs(&self) -> Vec<(Preset, Permissions, Suite)> {
-        let mut runs = Vec::new();
+    pub fn cells_of_presets(&self) -> Vec<Cell> {
+        let mut cells = Vec::new();
         for &preset in &self.presets {
             for permissions in [Permissions::Kernel, Permissions::Storage] {
                 for &suite in &self.suites {
@@ -45,14 +47,17 @@ impl Plan {
                         None => permissions == Permissions::Kernel || suite == Suite::Pjdfstest,
                     };
                     if wanted {
-                        runs.push((preset, permissions, suite));
+                        cells.push(Cell::preset(preset, permissions, suite));
                     }
                 }
             }
         }
-        runs
+        cells
     }
 }
+
+/// A cell and its result, or why it has none.
+pub type Ran = (Cell, Result<SuiteResult, String>);
 
 /// What came out.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -77,168 +82,67 @@ impl Conformance {
     }
 }
 
-/// The two file systems of a run: one for ext4, one behind the mounts, and one more to cross to.
-#[derive(Debug)]
-pub struct Bench {
-    /// Native ext4.
-    pub ext4: Image,
-    /// Behind the mounts.
-    pub backing: Image,
-    secondary: Image,
-    command: Dynamicfs,
-    work: PathBuf,
-    scratch: PathBuf,
-}
-
-impl Bench {
-    /// Makes the file systems under [`WORKPLACE`].
-    ///
-    /// # Errors
-    ///
-    /// When an image cannot be made or mounted.
-    pub fn new(paths: &Paths, command: &Path, imitation: bool) -> Result<Self> {
-        let work = Path::new(WORKPLACE);
-        let memory = work.join("images");
-        let disk = paths.lab().join("images");
-        let images = place_for_images(&memory, &disk);
-        let scratch = scratch();
-        let command = Dynamicfs::new(command, &scratch);
-        Ok(Bench {
-            ext4: Image::create(images, &work.join("ext4"), IMAGE_BYTES)?,
-            backing: Image::create(images, &work.join("back"), IMAGE_BYTES)?,
-            secondary: Image::create(images, &work.join("other"), 64 << 20)?,
-            command: if imitation {
-                command.imitation()
-            } else {
-                command
-            },
-            work: work.to_owned(),
-            scratch,
-        })
-    }
-
-    /// The command under test.
-    pub fn command(&self) -> &Dynamicfs {
-        &self.command
-    }
-
-    /// A mountpoint for a preset.
-    pub fn mountpoint(&self, preset: Preset) -> PathBuf {
-        self.work.join("mnt").join(preset.name())
-    }
-
-    /// An empty directory of the backing file system for a preset.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be made.
-    pub fn source(&self, preset: Preset) -> Result<PathBuf> {
-        let source = self.backing.path().join(preset.name());
-        if source.exists() {
-            fs::remove_dir_all(&source)?;
-        }
-        fs::create_dir(&source)?;
-        Ok(source)
-    }
-
-    fn run_native(&self, suite: Suite, programs: &Programs, quick: bool) -> Result<SuiteResult> {
-        let root = self.ext4.path();
-        let place = self.place(root, root, Duration::ZERO, quick);
-        let result = suite.run(&place, programs)?;
-        self.ext4.trim()?;
-        Ok(result)
-    }
-
-    fn run_preset(
-        &self,
-        suite: Suite,
-        preset: Preset,
-        permissions: Permissions,
-        programs: &Programs,
-        quick: bool,
-    ) -> Result<SuiteResult> {
-        // A mount per suite: one that a suite broke must not spoil the next.
-        let source = self.source(preset)?;
-        let mount = self
-            .command
-            .mount(&source, &self.mountpoint(preset), preset, permissions)?;
-        let attr_ttl = preset.config().attr_timeout();
-        let place = self.place(mount.path(), &source, attr_ttl, quick);
-        let result = suite.run(&place, programs)?;
-        mount.unmount()?;
-        self.backing.trim()?;
-        Ok(result)
-    }
-
-    fn place<'a>(
-        &'a self,
-        root: &'a Path,
-        backing: &'a Path,
-        attr_ttl: Duration,
-        quick: bool,
-    ) -> Place<'a> {
-        Place {
-            root,
-            backing,
-            secondary: self.secondary.path(),
-            scratch: &self.scratch,
-            attr_ttl,
-            quick,
-        }
-    }
-}
-
-/// Runs the plan. What cannot be run becomes an error of the result, and the rest goes on.
+/// Runs cells. What cannot be run is in the result, and the rest goes on.
 pub fn run(
-    plan: &Plan,
-    bench: &Bench,
+    cells: &[Cell],
+    volumes: &Volumes,
     programs: &Programs,
-    exceptions: &[Exception],
     progress: &Progress,
-) -> Conformance {
+) -> Vec<Ran> {
+    let run = |cell: &Cell| {
+        progress.step(&cell.to_string());
+        let result = volumes
+            .run(cell, programs)
+            .map_err(|error| format!("{error:#}"));
+        progress.advance();
+        (*cell, result)
+    };
+    cells.iter().map(run).collect()
+}
+
+/// Compares presets with ext4. What has no result becomes an error.
+pub fn judge(ran: &[Ran], exceptions: &[Exception]) -> Conformance {
     let mut conformance = Conformance::default();
-    let mut references: BTreeMap<Suite, SuiteResult> = BTreeMap::new();
-    for &suite in &plan.suites {
-        progress.step(&format!("{} on ext4", suite.name()));
-        match bench.run_native(suite, programs, plan.quick) {
-            Ok(result) => {
-                conformance.errors.extend(faulty_reference(suite, &result));
-                references.insert(suite, result);
+    let mut references: BTreeMap<Suite, &SuiteResult> = BTreeMap::new();
+    for (cell, result) in ran {
+        match (cell.contestant, result) {
+            (_, Err(error)) => conformance.errors.push(format!("{cell}: {error}")),
+            (Contestant::Ext4, Ok(result)) => {
+                conformance
+                    .errors
+                    .extend(faulty_reference(cell.suite, result));
+                references.insert(cell.suite, result);
             }
-            Err(error) => conformance
-                .errors
-                .push(format!("{} on ext4: {error:#}", suite.name())),
+            (
+                Contestant::Preset {
+                    preset,
+                    permissions,
+                },
+                Ok(result),
+            ) => {
+                let all_pass = all_passed(result);
+                let reference = if cell.suite.has_reference() {
+                    references.get(&cell.suite).copied()
+                } else {
+                    Some(&all_pass)
+                };
+                let Some(reference) = reference else {
+                    conformance
+                        .errors
+                        .push(format!("{cell}: ext4 has no result to compare with"));
+                    continue;
+                };
+                let subject = Subject {
+                    suite: cell.suite,
+                    preset: preset.name(),
+                    permissions,
+                };
+                match compare(subject, reference, result, exceptions) {
+                    Ok(comparison) => conformance.comparisons.push(comparison),
+                    Err(error) => conformance.errors.push(format!("{cell}: {error:#}")),
+                }
+            }
         }
-        progress.advance();
-    }
-    for (preset, permissions, suite) in plan.runs() {
-        let what = format!(
-            "{} on {}, permissions by the {}",
-            suite.name(),
-            preset.name(),
-            permissions.name()
-        );
-        progress.step(&what);
-        let Some(reference) = references.get(&suite) else {
-            conformance
-                .errors
-                .push(format!("{what}: not run, because ext4 has no result"));
-            continue;
-        };
-        let subject = Subject {
-            suite,
-            preset: preset.name(),
-            permissions,
-        };
-        let compared = bench
-            .run_preset(suite, preset, permissions, programs, plan.quick)
-            .and_then(|result| compare(subject, reference, &result, exceptions))
-            .with_context(|| what);
-        match compared {
-            Ok(comparison) => conformance.comparisons.push(comparison),
-            Err(error) => conformance.errors.push(format!("{error:#}")),
-        }
-        progress.advance();
     }
     conformance.stale = stale(exceptions, &conformance.comparisons)
         .into_iter()
@@ -247,9 +151,27 @@ pub fn run(
     conformance
 }
 
+/// What a suite without a reference is compared with.
+fn all_passed(result: &SuiteResult) -> SuiteResult {
+    let passed = |case: &Case| Case {
+        outcome: Outcome::Passed,
+        observations: case.observations.clone(),
+    };
+    let cases = result.cases.iter();
+    SuiteResult {
+        cases: cases
+            .map(|(name, case)| (name.clone(), passed(case)))
+            .collect(),
+        elapsed: result.elapsed,
+    }
+}
+
 /// A case that fails on ext4 says nothing about a preset that fails it too: the reference is
 /// broken, or the case is.
 fn faulty_reference(suite: Suite, result: &SuiteResult) -> Option<String> {
+    if suite.only_differences_count() {
+        return None;
+    }
     let failed: Vec<String> = result
         .cases
         .iter()
@@ -293,15 +215,16 @@ mod tests {
             presets: vec![Preset::Safe],
             suites: vec![Suite::Pjdfstest, Suite::Fsx],
             permissions: None,
-            quick: false,
         };
-        let runs: Vec<_> = plan.runs().into_iter().map(|(_, p, s)| (p, s)).collect();
+        let keys: Vec<String> = plan.cells().iter().map(Cell::key).collect();
         assert_eq!(
-            runs,
+            keys,
             [
-                (Permissions::Kernel, Suite::Pjdfstest),
-                (Permissions::Kernel, Suite::Fsx),
-                (Permissions::Storage, Suite::Pjdfstest),
+                "ext4/pjdfstest",
+                "ext4/fsx",
+                "safe/kernel/pjdfstest",
+                "safe/kernel/fsx",
+                "safe/storage/pjdfstest",
             ]
         );
     }

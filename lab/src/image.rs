@@ -60,6 +60,22 @@ impl Image {
         })
     }
 
+    /// Mounts the file system of a disk at `mountpoint`, which is created.
+    ///
+    /// # Errors
+    ///
+    /// When the disk or the mount cannot be had.
+    pub fn mount(disk: &Path, mountpoint: &Path) -> Result<Self> {
+        fs::create_dir_all(mountpoint)?;
+        run(Command::new("mount")
+            .args(["-t", "ext4"])
+            .arg(disk)
+            .arg(mountpoint))?;
+        Ok(Image {
+            mountpoint: mountpoint.to_owned(),
+        })
+    }
+
     /// Its root directory.
     pub fn path(&self) -> &Path {
         &self.mountpoint

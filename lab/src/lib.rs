@@ -1,6 +1,7 @@
 //! The lab: runs conformance suites and workloads on native ext4 and on every preset, and compares.
 
 pub mod bench;
+pub mod cell;
 pub mod compare;
 pub mod conformance;
 pub mod exceptions;
@@ -18,4 +19,5 @@ pub mod suite;
 pub mod suites;
 pub mod target;
 pub mod tools;
+pub mod volumes;
 pub mod workload;

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use dynamicfs::config::Preset;
-use dynamicfs_lab::conformance::{Bench, Plan, run as run_plan};
+use dynamicfs_lab::conformance::{self, Conformance, Plan, judge};
+use dynamicfs_lab::exceptions::Exception;
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
 use dynamicfs_lab::suites::{Programs, Suite};
 use dynamicfs_lab::target::Permissions;
+use dynamicfs_lab::volumes::{Manner, Volumes};
 use dynamicfs_lab::{exceptions, namespace, report, tools};
 
 use crate::build::build;
@@ -89,7 +91,6 @@ impl Args {
             presets,
             suites,
             permissions,
-            quick: self.quick,
         }
     }
 
@@ -123,13 +124,31 @@ impl Args {
     }
 
     /// The file systems and the command under test.
-    pub(crate) fn bench(&self, paths: &Paths) -> Result<Bench> {
+    pub(crate) fn volumes(&self, paths: &Paths) -> Result<Volumes> {
         let built = paths.release("dynamicfs");
         let program = self.command.as_ref().unwrap_or(&built);
         let program = program
             .canonicalize()
             .with_context(|| format!("no command to test at {}", program.display()))?;
-        Bench::new(paths, &program, self.command.is_some())
+        let manner = Manner {
+            quick: self.quick,
+            patience: 1,
+        };
+        Volumes::in_files(paths, &program, self.command.is_some(), manner)
+    }
+
+    /// Runs the plan in the namespaces of this process.
+    pub(crate) fn compare(
+        &self,
+        plan: &Plan,
+        paths: &Paths,
+        exceptions: &[Exception],
+        progress: &Progress,
+    ) -> Result<Conformance> {
+        let volumes = self.volumes(paths)?;
+        let programs = Programs::of(paths);
+        let ran = conformance::run(&plan.cells(), &volumes, &programs, progress);
+        Ok(judge(&ran, exceptions))
     }
 }
 
@@ -141,12 +160,11 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     namespace::isolate()?;
     let plan = args.plan();
-    if plan.runs().is_empty() {
+    if plan.cells_of_presets().is_empty() {
         bail!("nothing to run");
     }
-    let bench = args.bench(&paths)?;
-    let progress = Progress::new(plan.suites.len() + plan.runs().len());
-    let result = run_plan(&plan, &bench, &Programs::of(&paths), &exceptions, &progress);
+    let progress = Progress::new(plan.cells().len());
+    let result = args.compare(&plan, &paths, &exceptions, &progress)?;
     progress.finish();
     println!("{}", report::table(&result.comparisons));
     print!("{}", report::details(&result));

@@ -6,11 +6,10 @@ use std::process::Command;
 use anyhow::Result;
 use clap::Subcommand;
 use dynamicfs_lab::bench::{self, Site};
-use dynamicfs_lab::conformance::{self, run as run_plan};
+use dynamicfs_lab::conformance;
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
 use dynamicfs_lab::report::Report;
-use dynamicfs_lab::suites::Programs;
 use dynamicfs_lab::{exceptions, namespace, report, tools, workload};
 
 use crate::bench::plan_of_presets;
@@ -60,22 +59,21 @@ fn lab_run(args: &Run) -> Result<bool> {
     }
     namespace::isolate()?;
     let plan = args.conformance.plan();
-    let images = args.conformance.bench(&paths)?;
-    let workloads = workloads(&paths, &plan)?;
+    let workloads = if args.conformance.quick {
+        None
+    } else {
+        Some(workloads(&paths, &plan)?)
+    };
     let steps = workloads.as_ref().map_or(0, bench::Plan::steps);
-    let progress = Progress::new(plan.suites.len() + plan.runs().len() + steps);
+    let progress = Progress::new(plan.cells().len() + steps);
     let mut report = Report {
         kernel: rustix::system::uname()
             .release()
             .to_string_lossy()
             .into_owned(),
-        conformance: run_plan(
-            &plan,
-            &images,
-            &Programs::of(&paths),
-            &exceptions,
-            &progress,
-        ),
+        conformance: args
+            .conformance
+            .compare(&plan, &paths, &exceptions, &progress)?,
         workloads: None,
     };
     if let Some(workloads) = workloads {
@@ -103,15 +101,11 @@ fn lab_run(args: &Run) -> Result<bool> {
     Ok(clean)
 }
 
-/// The workloads that say most, on ext4, `baseline` and the presets; none in a quick run. All
-/// workloads, and other file systems: `cargo xtask bench`.
-fn workloads(paths: &Paths, conformance: &conformance::Plan) -> Result<Option<bench::Plan>> {
-    if conformance.quick {
-        return Ok(None);
-    }
+/// The workloads that say most, on ext4, `baseline` and the presets. All workloads, and other file
+/// systems: `cargo xtask bench`.
+fn workloads(paths: &Paths, conformance: &conformance::Plan) -> Result<bench::Plan> {
     let chosen = workload::all().into_iter().filter(|one| one.quick);
-    let plan = plan_of_presets(paths, &conformance.presets, chosen.collect(), true)?;
-    Ok(Some(plan))
+    plan_of_presets(paths, &conformance.presets, chosen.collect(), true)
 }
 
 /// Only a full run can be compared with the accepted report.

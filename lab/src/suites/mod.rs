@@ -46,6 +46,18 @@ impl Suite {
         }
     }
 
+    /// Whether it runs on ext4 first, to compare with. A suite that is about the daemon has no
+    /// counterpart there: all its cases must pass.
+    pub fn has_reference(self) -> bool {
+        true
+    }
+
+    /// Whether a case may fail on ext4: the suite tests something else on top of the file system, and
+    /// only what ends otherwise than on ext4 says anything.
+    pub fn only_differences_count(self) -> bool {
+        false
+    }
+
     /// Runs it on a directory.
     ///
     /// # Errors
@@ -76,6 +88,8 @@ pub struct Place<'a> {
     pub attr_ttl: Duration,
     /// Smaller amounts where the time depends on the amount.
     pub quick: bool,
+    /// Factor for all time limits, at least 1: where the kernel is emulated, all takes longer.
+    pub patience: u32,
 }
 
 /// The programs of the suites.

@@ -260,6 +260,7 @@ mod tests {
             scratch: &dir.join("scratch"),
             attr_ttl: Duration::ZERO,
             quick: true,
+            patience: 1,
         };
         fs::create_dir_all(backing.join("programs")).unwrap();
         Cx::new(&place).unwrap()

@@ -1,0 +1,191 @@
+//! The file systems that cells run on: one for ext4, an identical one behind the mounts, and a third
+//! to cross to.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use dynamicfs::config::Preset;
+
+use crate::cell::{Cell, Contestant};
+use crate::image::{IMAGE_BYTES, Image, place_for_images};
+use crate::namespace::{WORKPLACE, scratch};
+use crate::outcome::SuiteResult;
+use crate::paths::Paths;
+use crate::suites::{Place, Programs};
+use crate::target::{Dynamicfs, Permissions};
+
+/// Size of the file system that cases cross to.
+const SECONDARY_BYTES: u64 = 64 << 20;
+
+/// The file systems of a run.
+#[derive(Debug)]
+pub struct Volumes {
+    /// Native ext4.
+    pub ext4: Image,
+    /// Behind the mounts.
+    pub backing: Image,
+    secondary: Image,
+    command: Dynamicfs,
+    work: PathBuf,
+    scratch: PathBuf,
+    quick: bool,
+    patience: u32,
+}
+
+/// How a run goes about its cells.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Smaller amounts in the suites that have such.
+    pub quick: bool,
+    /// Factor for all time limits: 1 on the machine itself, more where a kernel is emulated.
+    pub patience: u32,
+}
+
+impl Volumes {
+    /// Makes the file systems in files under [`WORKPLACE`]. An imitation of the command need not mount
+    /// FUSE.
+    ///
+    /// # Errors
+    ///
+    /// When an image cannot be made or mounted.
+    pub fn in_files(
+        paths: &Paths,
+        command: &Path,
+        imitation: bool,
+        manner: Manner,
+    ) -> Result<Self> {
+        let work = Path::new(WORKPLACE);
+        let memory = work.join("images");
+        let disk = paths.lab().join("images");
+        let images = place_for_images(&memory, &disk);
+        let command = Dynamicfs::new(command, &scratch());
+        let command = if imitation {
+            command.imitation()
+        } else {
+            command
+        };
+        Ok(Volumes::new(
+            [
+                Image::create(images, &work.join("ext4"), IMAGE_BYTES)?,
+                Image::create(images, &work.join("back"), IMAGE_BYTES)?,
+                Image::create(images, &work.join("other"), SECONDARY_BYTES)?,
+            ],
+            command,
+            manner,
+        ))
+    }
+
+    /// On disks that have file systems: for ext4, behind the mounts, to cross to.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be mounted.
+    pub fn on_disks(disks: [&Path; 3], command: &Path, manner: Manner) -> Result<Self> {
+        let work = Path::new(WORKPLACE);
+        let [ext4, backing, secondary] = disks;
+        Ok(Volumes::new(
+            [
+                Image::mount(ext4, &work.join("ext4"))?,
+                Image::mount(backing, &work.join("back"))?,
+                Image::mount(secondary, &work.join("other"))?,
+            ],
+            Dynamicfs::new(command, &scratch()),
+            manner,
+        ))
+    }
+
+    fn new(images: [Image; 3], command: Dynamicfs, manner: Manner) -> Self {
+        let [ext4, backing, secondary] = images;
+        Volumes {
+            ext4,
+            backing,
+            secondary,
+            command,
+            work: WORKPLACE.into(),
+            scratch: scratch(),
+            quick: manner.quick,
+            patience: manner.patience,
+        }
+    }
+
+    /// The command under test.
+    pub fn command(&self) -> &Dynamicfs {
+        &self.command
+    }
+
+    /// A mountpoint for a preset.
+    pub fn mountpoint(&self, preset: Preset) -> PathBuf {
+        self.work.join("mnt").join(preset.name())
+    }
+
+    /// An empty directory of the backing file system for a preset.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub fn source(&self, preset: Preset) -> Result<PathBuf> {
+        let source = self.backing.path().join(preset.name());
+        if source.exists() {
+            fs::remove_dir_all(&source)?;
+        }
+        fs::create_dir(&source)?;
+        Ok(source)
+    }
+
+    /// Runs a cell.
+    ///
+    /// # Errors
+    ///
+    /// When the suite cannot be run to its end, or the preset cannot be mounted or unmounted.
+    pub fn run(&self, cell: &Cell, programs: &Programs) -> Result<SuiteResult> {
+        match cell.contestant {
+            Contestant::Ext4 => self.run_native(cell, programs),
+            Contestant::Preset {
+                preset,
+                permissions,
+            } => self.run_preset(cell, preset, permissions, programs),
+        }
+    }
+
+    fn run_native(&self, cell: &Cell, programs: &Programs) -> Result<SuiteResult> {
+        let root = self.ext4.path();
+        let place = self.place(root, root, Duration::ZERO);
+        let result = cell.suite.run(&place, programs)?;
+        self.ext4.trim()?;
+        Ok(result)
+    }
+
+    fn run_preset(
+        &self,
+        cell: &Cell,
+        preset: Preset,
+        permissions: Permissions,
+        programs: &Programs,
+    ) -> Result<SuiteResult> {
+        // A mount per suite: one that a suite broke must not spoil the next.
+        let source = self.source(preset)?;
+        let mount = self
+            .command
+            .mount(&source, &self.mountpoint(preset), preset, permissions)?;
+        let attr_ttl = preset.config().attr_timeout();
+        let place = self.place(mount.path(), &source, attr_ttl);
+        let result = cell.suite.run(&place, programs)?;
+        mount.unmount()?;
+        self.backing.trim()?;
+        Ok(result)
+    }
+
+    fn place<'a>(&'a self, root: &'a Path, backing: &'a Path, attr_ttl: Duration) -> Place<'a> {
+        Place {
+            root,
+            backing,
+            secondary: self.secondary.path(),
+            scratch: &self.scratch,
+            attr_ttl,
+            quick: self.quick,
+            patience: self.patience,
+        }
+    }
+}
