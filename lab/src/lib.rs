@@ -5,6 +5,7 @@ pub mod cell;
 pub mod compare;
 pub mod conformance;
 pub mod exceptions;
+pub mod guest;
 pub mod image;
 mod material;
 pub mod meter;

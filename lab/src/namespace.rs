@@ -83,7 +83,12 @@ fn init() -> Result<i32> {
     }
 }
 
-fn prepare_workplace() -> Result<()> {
+/// Makes an empty [`WORKPLACE`], on a tmpfs.
+///
+/// # Errors
+///
+/// When it cannot be mounted.
+pub(crate) fn prepare_workplace() -> Result<()> {
     fs::create_dir_all(WORKPLACE)?;
     mount(
         "dynamicfs-lab",

@@ -112,6 +112,15 @@ impl Programs {
             suite: paths.debug("dynamicfs-suite"),
         }
     }
+
+    /// All in one directory, under their own names.
+    pub fn in_directory(directory: &Path) -> Self {
+        Programs {
+            pjdfstest: directory.join("pjdfstest"),
+            fsx: directory.join("fsx"),
+            suite: directory.join("dynamicfs-suite"),
+        }
+    }
 }
 
 /// Makes an empty directory that everybody may enter.

@@ -1,0 +1,17 @@
+//! What runs where the file systems are tested: the agent, and the language that it speaks.
+//!
+//! The same agent serves a guest (as its first process) and this machine (in namespaces of its own). It
+//! reads one job, does its steps one by one, and tells of each as it ends, so that what was done
+//! survives what comes after.
+
+mod init;
+mod modules;
+pub mod protocol;
+mod root;
+mod stuck;
+mod sys;
+mod work;
+
+pub use self::init::boot;
+pub use self::root::{LAB, run_root};
+pub use self::work::{Ground, serve};

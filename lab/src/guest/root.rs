@@ -1,0 +1,176 @@
+//! The first process on the root file system of a guest: gives the agent what a Linux system has, waits
+//! for it and for orphans, and turns the guest off.
+
+use std::env;
+use std::fs::{self, File, OpenOptions};
+use std::io::BufReader;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::mount::{MountFlags, mount};
+use rustix::process::{Pid, WaitOptions, wait};
+use rustix::system::{RebootCommand, reboot, sethostname};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+
+use super::init::{disk, is_initramfs};
+use super::sys::loopback_up;
+use super::work::{Ground, serve};
+
+/// Where the disk with the programs is mounted.
+pub const LAB: &str = "/opt/lab";
+
+/// In the environment: which part of the boot a process is.
+pub(super) const STAGE: &str = "DYNAMICFS_AGENT_STAGE";
+
+/// In the environment: how the disks' names begin.
+pub(super) const DISKS: &str = "DYNAMICFS_AGENT_DISKS";
+
+/// Name of the port that leads to the lab.
+const PORT: &str = "lab";
+
+/// What the lab's end of the stream is, where there are no ports: the first serial line.
+const SERIAL: &str = "/dev/ttyS0";
+
+/// A port is there with its driver, or comes a moment later.
+const PORT_APPEARS: Duration = Duration::from_secs(30);
+
+/// What a system of Debian's has mounted, and where.
+const MOUNTS: &[(&str, &str, &str)] = &[
+    ("tmpfs", "/run", "mode=755"),
+    ("tmpfs", "/tmp", "mode=1777"),
+    ("devpts", "/dev/pts", "ptmxmode=666"),
+    ("tmpfs", "/dev/shm", "mode=1777"),
+    ("cgroup2", "/sys/fs/cgroup", ""),
+    ("tracefs", "/sys/kernel/tracing", ""),
+];
+
+/// A task that waits longer than this in the kernel is reported on the console.
+const HUNG_TASK_SECONDS: u32 = 120;
+
+/// Plays the part of the boot that this process is; `false` when it is none.
+///
+/// # Errors
+///
+/// When the guest cannot go on.
+pub fn run_root() -> Result<bool> {
+    if is_initramfs() {
+        super::init::boot()?;
+    }
+    match env::var(STAGE).as_deref() {
+        Ok("root") => first_process().map(|()| true),
+        Ok("work") => work().map(|()| true),
+        _ => Ok(false),
+    }
+}
+
+fn first_process() -> Result<()> {
+    let result = prepare().and_then(|()| wait_for_worker());
+    if let Err(error) = &result {
+        eprintln!("dynamicfs-agent: {error:#}");
+    }
+    rustix::fs::sync();
+    reboot(RebootCommand::PowerOff)?;
+    result
+}
+
+fn prepare() -> Result<()> {
+    for (kind, at, options) in MOUNTS {
+        fs::create_dir_all(at).with_context(|| format!("cannot create {at}"))?;
+        let options = std::ffi::CString::new(*options)?;
+        // Not every kernel has all: a suite that needs one says so.
+        if let Err(error) = mount(*kind, *at, *kind, MountFlags::empty(), options.as_c_str()) {
+            eprintln!("dynamicfs-agent: no {kind} at {at}: {error}");
+        }
+    }
+    for (link, to) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "fd/0"),
+        ("stdout", "fd/1"),
+        ("stderr", "fd/2"),
+    ] {
+        let _ = symlink(to, Path::new("/dev").join(link));
+    }
+    sethostname(b"lab")?;
+    loopback_up().context("no loopback interface")?;
+    let hung = Path::new("/proc/sys/kernel/hung_task_timeout_secs");
+    if hung.exists() {
+        fs::write(hung, HUNG_TASK_SECONDS.to_string())?;
+    }
+    Ok(())
+}
+
+fn wait_for_worker() -> Result<()> {
+    let worker = Command::new(env::current_exe()?)
+        .env(STAGE, "work")
+        .env(
+            "PATH",
+            format!("{LAB}/bin:/usr/local/bin:/usr/sbin:/usr/bin"),
+        )
+        .env("HOME", "/root")
+        .spawn()
+        .context("cannot start the worker")?;
+    let worker = Pid::from_child(&worker);
+    loop {
+        if let Some((pid, status)) = wait(WaitOptions::empty())?
+            && pid == worker
+        {
+            if status.exit_status() == Some(0) {
+                return Ok(());
+            }
+            bail!("the worker ended with {status:?}");
+        }
+    }
+}
+
+/// The agent proper.
+fn work() -> Result<()> {
+    let disks = env::var(DISKS).context("disks unknown")?;
+    let stream = stream()?;
+    let from = BufReader::new(stream.try_clone()?);
+    let ground = Ground::Disks {
+        disks: [2, 3, 4].map(|number| disk(&disks, number)),
+        programs: Path::new(LAB).join("bin"),
+    };
+    serve(from, stream, ground)
+}
+
+fn stream() -> Result<File> {
+    let deadline = Instant::now() + PORT_APPEARS;
+    loop {
+        if let Some(port) = port() {
+            return OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&port)
+                .with_context(|| format!("cannot open {}", port.display()));
+        }
+        if Path::new(SERIAL).exists() && !Path::new("/sys/class/virtio-ports").exists() {
+            return serial();
+        }
+        if Instant::now() > deadline {
+            bail!("neither a port named {PORT:?} nor {SERIAL} leads to the lab");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn port() -> Option<PathBuf> {
+    let ports = fs::read_dir("/sys/class/virtio-ports").ok()?;
+    ports.flatten().find_map(|port| {
+        let name = fs::read_to_string(port.path().join("name")).ok()?;
+        (name.trim() == PORT).then(|| Path::new("/dev").join(port.file_name()))
+    })
+}
+
+/// A line without a terminal's habits: no echo, no translation.
+fn serial() -> Result<File> {
+    let serial = OpenOptions::new().read(true).write(true).open(SERIAL)?;
+    let mut settings = tcgetattr(&serial)?;
+    settings.make_raw();
+    tcsetattr(&serial, OptionalActions::Now, &settings)?;
+    Ok(serial)
+}
