@@ -7,6 +7,7 @@ pub mod conformance;
 pub mod exceptions;
 pub mod guest;
 pub mod image;
+pub mod machine;
 mod material;
 pub mod meter;
 pub mod namespace;

@@ -1,0 +1,219 @@
+//! Driving an agent: gives it its job, hears what it tells, and does not wait for the dead.
+
+use std::io::BufReader;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Error, Result, anyhow, bail};
+use thiserror::Error;
+
+use super::guest::Guest;
+use crate::guest::protocol::{Command, Event, Job, PROTOCOL, hear, say};
+
+/// A guest that says nothing, or is idle, has this long to tell what hangs.
+const DUMP: Duration = Duration::from_secs(15);
+
+/// Below this share of the processors' time, a guest does nothing.
+const IDLE: f64 = 0.02;
+
+/// How long the lab waits for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From the start to the agent's first word.
+    pub boot: Duration,
+    /// Between two words: an agent says every few seconds that it lives.
+    pub silence: Duration,
+    /// With idle processors and no step that ends: longer than any wait of a suite.
+    pub idle: Duration,
+    /// For one step.
+    pub step: Duration,
+    /// From the last word until the machine is off.
+    pub off: Duration,
+}
+
+impl Limits {
+    /// For a machine on which all takes `patience` times as long as on this one.
+    pub fn new(patience: u32) -> Self {
+        Limits {
+            boot: Duration::from_secs(30) * patience.max(2),
+            silence: Duration::from_secs(20) * patience.max(2),
+            idle: Duration::from_secs(90),
+            step: Duration::from_secs(20 * 60).max(Duration::from_secs(5 * 60) * patience),
+            off: Duration::from_secs(20) * patience.max(2),
+        }
+    }
+}
+
+/// An agent did not come to its end.
+#[derive(Debug, Error)]
+#[error("{why}")]
+pub struct Broken {
+    /// The step that was under way.
+    pub step: Option<String>,
+    /// What happened, and what the guest told of it.
+    pub why: String,
+}
+
+/// Gives the guest its job, and hands every event to `sink`, until all steps are done and the machine is
+/// off. A guest that makes no progress is asked where it hangs, and killed.
+///
+/// # Errors
+///
+/// When the guest dies, hangs, or does not speak the language. What it told before was handed over.
+pub fn drive(
+    guest: &mut Guest,
+    job: &Job,
+    limits: &Limits,
+    sink: &mut dyn FnMut(&Event),
+) -> Result<(), Broken> {
+    let stream = guest.take_stream().ok_or_else(|| Broken {
+        step: None,
+        why: "the guest has had a job before".to_owned(),
+    })?;
+    let mut drive = Drive {
+        heard: listen(stream.from),
+        to: stream.to,
+        guest,
+        sink,
+        step: None,
+        limits,
+    };
+    let result = drive.run(job);
+    let step = drive.step.take();
+    if result.is_err() {
+        guest.kill();
+    }
+    result.map_err(|error| Broken {
+        step,
+        why: format!("{error:#}"),
+    })
+}
+
+fn listen(from: Box<dyn std::io::Read + Send>) -> Receiver<Result<Option<Event>>> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        loop {
+            let heard = hear(&mut from);
+            let last = !matches!(heard, Ok(Some(_)));
+            if sender.send(heard).is_err() || last {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+struct Drive<'a> {
+    heard: Receiver<Result<Option<Event>>>,
+    to: Box<dyn std::io::Write + Send>,
+    guest: &'a mut Guest,
+    sink: &'a mut dyn FnMut(&Event),
+    step: Option<String>,
+    limits: &'a Limits,
+}
+
+impl Drive<'_> {
+    fn run(&mut self, job: &Job) -> Result<()> {
+        self.greet()?;
+        say(&mut self.to, &Command::Job(job.clone()))?;
+        let mut step_began = Instant::now();
+        let mut last_busy = Instant::now();
+        loop {
+            let event = self.next(self.limits.silence, "said nothing")?;
+            (self.sink)(&event);
+            match event {
+                Event::Started { step } => {
+                    self.step = Some(step);
+                    step_began = Instant::now();
+                    last_busy = step_began;
+                }
+                Event::Finished { .. } => self.step = None,
+                Event::Alive { busy } if busy > IDLE => last_busy = Instant::now(),
+                Event::Done => break,
+                Event::Hello { .. } | Event::Alive { .. } | Event::Log { .. } => {}
+            }
+            if self.step.is_some() {
+                self.check(last_busy, self.limits.idle, "was idle")?;
+                self.check(step_began, self.limits.step, "was busy with one step")?;
+            }
+        }
+        self.guest.wait(self.limits.off)?;
+        Ok(())
+    }
+
+    fn greet(&mut self) -> Result<()> {
+        let event = self.next(self.limits.boot, "did not come up")?;
+        (self.sink)(&event);
+        match event {
+            Event::Hello { protocol, .. } if protocol == PROTOCOL => Ok(()),
+            other => bail!(
+                "the first word of the agent was {other:?}, not a greeting in version {PROTOCOL}"
+            ),
+        }
+    }
+
+    fn check(&mut self, since: Instant, limit: Duration, did: &str) -> Result<()> {
+        if since.elapsed() < limit {
+            return Ok(());
+        }
+        Err(self.stuck(limit, did))
+    }
+
+    /// The next event, or why there is none.
+    fn next(&mut self, limit: Duration, did: &str) -> Result<Event> {
+        match self.heard.recv_timeout(limit) {
+            Ok(Ok(Some(event))) => Ok(event),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(None)) | Err(RecvTimeoutError::Disconnected) => bail!(self.death()),
+            Err(RecvTimeoutError::Timeout) => Err(self.stuck(limit, did)),
+        }
+    }
+
+    /// How the guest ended, with the last that it printed.
+    fn death(&mut self) -> String {
+        let ending = self
+            .guest
+            .wait(Duration::from_secs(10))
+            .unwrap_or_else(|_| "its stream ended, and it goes on".to_owned());
+        format!(
+            "the guest died ({ending}); its last lines:\n{}",
+            self.tail()
+        )
+    }
+
+    /// Asks what hangs, and gives up.
+    fn stuck(&mut self, limit: Duration, did: &str) -> Error {
+        let mut told = String::new();
+        if say(&mut self.to, &Command::Dump).is_ok() {
+            let deadline = Instant::now() + DUMP;
+            while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+                match self.heard.recv_timeout(left) {
+                    Ok(Ok(Some(Event::Log { text }))) => {
+                        told = text;
+                        break;
+                    }
+                    Ok(Ok(Some(_))) => {}
+                    _ => break,
+                }
+            }
+        }
+        anyhow!(
+            "the guest {did} for {limit:?} and was ended; {}; its last lines:\n{}",
+            if told.is_empty() {
+                "it did not answer the question what hangs"
+            } else {
+                told.trim()
+            },
+            self.tail()
+        )
+    }
+
+    fn tail(&self) -> String {
+        let console = self.guest.console();
+        let lines: Vec<&str> = console.lines().collect();
+        let from = lines.len().saturating_sub(25);
+        lines[from..].join("\n")
+    }
+}

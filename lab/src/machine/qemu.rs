@@ -1,0 +1,202 @@
+//! QEMU: a whole machine, with a kernel of its choice.
+
+use std::fs::File;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::guest::{Guest, Stream};
+
+/// QEMU comes up and connects, or says why not.
+const CONNECTS: Duration = Duration::from_secs(60);
+
+/// What makes a guest's processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accelerator {
+    /// The machine's own (`/dev/kvm`).
+    Kvm,
+    /// Emulated: each system call takes 15 to 20 times as long.
+    Tcg,
+}
+
+impl Accelerator {
+    /// KVM where it can be opened.
+    pub fn here() -> Self {
+        let kvm = File::options().read(true).write(true).open("/dev/kvm");
+        if kvm.is_ok() {
+            Accelerator::Kvm
+        } else {
+            Accelerator::Tcg
+        }
+    }
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Accelerator::Kvm => "KVM",
+            Accelerator::Tcg => "TCG",
+        }
+    }
+}
+
+/// A disk of a guest: a raw file.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    /// The file.
+    pub file: PathBuf,
+    /// What becomes of writes.
+    pub writes: Writes,
+}
+
+/// What becomes of writes to a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// They are refused.
+    Refused,
+    /// They go to a file of the guest's own and vanish with it.
+    Vanish,
+    /// They stay.
+    Stay,
+}
+
+/// A machine of QEMU's.
+#[derive(Debug, Clone)]
+pub struct Qemu {
+    /// What makes the processor.
+    pub accelerator: Accelerator,
+    /// The kernel, as a boot loader takes it.
+    pub kernel: PathBuf,
+    /// The initramfs.
+    pub initramfs: PathBuf,
+    /// Added to the kernel's command line.
+    pub command_line: String,
+    /// In this order `vda`, `vdb` and so on.
+    pub disks: Vec<Disk>,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Processors.
+    pub cpus: u32,
+}
+
+impl Qemu {
+    /// Starts it with `program`, a command that ends in `qemu-system-x86_64`. The console and the
+    /// socket are in `room`, whose path must be short (unix(7)).
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not come up; with what it said.
+    pub fn start(&self, mut program: Command, room: &Path) -> Result<Guest> {
+        let console = room.join("console.log");
+        let socket = room.join("agent");
+        let listener = UnixListener::bind(&socket)
+            .with_context(|| format!("cannot listen at {}", socket.display()))?;
+        let said = room.join("qemu.log");
+        program
+            .args(self.arguments(&console, &socket))
+            // Where writes that vanish go.
+            .env("TMPDIR", room)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&said)?)
+            .process_group(0);
+        let mut child = program.spawn().context("cannot start QEMU")?;
+        match connected(&listener, &child) {
+            Ok(stream) => {
+                let stream = Stream {
+                    from: Box::new(stream.try_clone()?),
+                    to: Box::new(stream),
+                };
+                Ok(Guest::new(child, stream, &console))
+            }
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                let said = std::fs::read_to_string(&said).unwrap_or_default();
+                Err(error.context(format!("QEMU: {}", said.trim())))
+            }
+        }
+    }
+
+    fn arguments(&self, console: &Path, socket: &Path) -> Vec<String> {
+        let (accel, cpu) = match self.accelerator {
+            Accelerator::Kvm => ("kvm", "host"),
+            Accelerator::Tcg => ("tcg", "max"),
+        };
+        let mut arguments: Vec<String> = [
+            "-M",
+            &format!("q35,accel={accel}"),
+            "-cpu",
+            cpu,
+            "-smp",
+            &self.cpus.to_string(),
+            "-m",
+            &self.memory_mib.to_string(),
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+            "-chardev",
+            &format!("file,id=console,path={}", console.display()),
+            "-serial",
+            "chardev:console",
+            "-kernel",
+            &self.kernel.display().to_string(),
+            "-initrd",
+            &self.initramfs.display().to_string(),
+            // A kernel that panics restarts at once, which -no-reboot makes the end.
+            "-append",
+            &format!("console=ttyS0 panic=-1 lab.disks=vd {}", self.command_line),
+            "-device",
+            "virtio-serial-pci",
+            "-chardev",
+            &format!("socket,id=lab,path={}", socket.display()),
+            "-device",
+            "virtserialport,chardev=lab,name=lab",
+            "-device",
+            "virtio-rng-pci",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        for (number, disk) in self.disks.iter().enumerate() {
+            let writes = match disk.writes {
+                Writes::Refused => ",readonly=on",
+                Writes::Vanish => ",snapshot=on",
+                Writes::Stay => "",
+            };
+            let file = disk.file.display();
+            arguments.extend([
+                "-drive".to_owned(),
+                // A guest's flush is not passed to the machine's own disk: a guest that is killed loses
+                // what it has not written, never what it has.
+                format!("if=none,id=disk{number},file={file},format=raw,cache=unsafe,discard=unmap{writes}"),
+                "-device".to_owned(),
+                format!("virtio-blk-pci,drive=disk{number}"),
+            ]);
+        }
+        arguments
+    }
+}
+
+/// The connection that QEMU makes.
+fn connected(listener: &UnixListener, child: &Child) -> Result<UnixStream> {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let mut fds = [
+        PollFd::new(listener, PollFlags::IN),
+        PollFd::new(&pidfd, PollFlags::IN),
+    ];
+    let timeout = Timespec::try_from(CONNECTS)?;
+    if poll(&mut fds, Some(&timeout))? == 0 {
+        bail!("it did not come up within {CONNECTS:?}");
+    }
+    if fds[0].revents().is_empty() {
+        bail!("it ended at once");
+    }
+    Ok(listener.accept()?.0)
+}
