@@ -2,6 +2,7 @@
 //! for it and for orphans, and turns the guest off.
 
 use std::env;
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::BufReader;
 use std::os::unix::fs::symlink;
@@ -79,11 +80,9 @@ fn first_process() -> Result<()> {
 
 fn prepare() -> Result<()> {
     for (kind, at, options) in MOUNTS {
-        fs::create_dir_all(at).with_context(|| format!("cannot create {at}"))?;
-        let options = std::ffi::CString::new(*options)?;
         // Not every kernel has all: a suite that needs one says so.
-        if let Err(error) = mount(*kind, *at, *kind, MountFlags::empty(), options.as_c_str()) {
-            eprintln!("dynamicfs-agent: no {kind} at {at}: {error}");
+        if let Err(error) = mount_at(kind, at, options) {
+            eprintln!("dynamicfs-agent: no {kind} at {at}: {error:#}");
         }
     }
     for (link, to) in [
@@ -100,6 +99,13 @@ fn prepare() -> Result<()> {
     if hung.exists() {
         fs::write(hung, HUNG_TASK_SECONDS.to_string())?;
     }
+    Ok(())
+}
+
+fn mount_at(kind: &str, at: &str, options: &str) -> Result<()> {
+    fs::create_dir_all(at)?;
+    let options = CString::new(options)?;
+    mount(kind, at, kind, MountFlags::empty(), options.as_c_str())?;
     Ok(())
 }
 
