@@ -17,6 +17,7 @@ pub mod process;
 mod program;
 pub mod progress;
 pub mod report;
+pub mod schedule;
 pub mod suite;
 pub mod suites;
 pub mod target;

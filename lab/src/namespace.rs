@@ -24,7 +24,8 @@ pub fn scratch() -> PathBuf {
     Path::new(WORKPLACE).join("run")
 }
 
-const STAGE: &str = "LAB_NAMESPACE_STAGE";
+/// In the environment: which part a process plays.
+pub(crate) const STAGE: &str = "LAB_NAMESPACE_STAGE";
 
 /// True in the process that [`isolate`] returns in.
 pub fn is_isolated() -> bool {

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use super::guest::{Guest, Stream};
+use crate::namespace::STAGE;
 
 /// This machine.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ impl Host {
         let mut child = Command::new(&self.agent)
             .arg("--host")
             .arg(&self.command)
+            // Namespaces within those of the lab.
+            .env_remove(STAGE)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&console)?)
