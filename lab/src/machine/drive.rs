@@ -11,9 +11,6 @@ use thiserror::Error;
 use super::guest::Guest;
 use crate::guest::protocol::{Command, Event, Job, PROTOCOL, hear, say};
 
-/// A guest that says nothing, or is idle, has this long to tell what hangs.
-const DUMP: Duration = Duration::from_secs(15);
-
 /// Below this share of the processors' time, a guest does nothing.
 const IDLE: f64 = 0.02;
 
@@ -28,6 +25,8 @@ pub struct Limits {
     pub idle: Duration,
     /// For one step.
     pub step: Duration,
+    /// For a guest that hangs to tell where.
+    pub answer: Duration,
     /// From the last word until the machine is off.
     pub off: Duration,
 }
@@ -40,6 +39,7 @@ impl Limits {
             silence: Duration::from_secs(20) * patience.max(2),
             idle: Duration::from_secs(90),
             step: Duration::from_secs(20 * 60).max(Duration::from_secs(5 * 60) * patience),
+            answer: Duration::from_secs(5) * patience.max(2),
             off: Duration::from_secs(20) * patience.max(2),
         }
     }
@@ -187,7 +187,7 @@ impl Drive<'_> {
     fn stuck(&mut self, limit: Duration, did: &str) -> Error {
         let mut told = String::new();
         if say(&mut self.to, &Command::Dump).is_ok() {
-            let deadline = Instant::now() + DUMP;
+            let deadline = Instant::now() + self.limits.answer;
             while let Some(left) = deadline.checked_duration_since(Instant::now()) {
                 match self.heard.recv_timeout(left) {
                     Ok(Ok(Some(Event::Log { text }))) => {
@@ -200,7 +200,7 @@ impl Drive<'_> {
             }
         }
         anyhow!(
-            "the guest {did} for {limit:?} and was ended; {}; its last lines:\n{}",
+            "the guest {did} for {limit:?} and was ended; {}; {}",
             if told.is_empty() {
                 "it did not answer the question what hangs"
             } else {
@@ -213,7 +213,10 @@ impl Drive<'_> {
     fn tail(&self) -> String {
         let console = self.guest.console();
         let lines: Vec<&str> = console.lines().collect();
+        if lines.is_empty() {
+            return "it printed nothing".to_owned();
+        }
         let from = lines.len().saturating_sub(25);
-        lines[from..].join("\n")
+        format!("its last lines:\n{}", lines[from..].join("\n"))
     }
 }
