@@ -5,6 +5,7 @@
 //! language.
 
 pub mod alarms;
+pub mod doctor;
 mod drive;
 mod guest;
 mod host;

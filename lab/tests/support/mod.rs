@@ -1,5 +1,8 @@
 //! What tests that mount have in common.
 
+// Each test program has a copy of its own and uses what it needs.
+#![allow(dead_code)]
+
 use std::fs;
 use std::path::Path;
 
