@@ -19,7 +19,7 @@ const MEMORY_FOR_TMPFS: u64 = 12 << 30;
 
 /// Always the same, so that two images are the same file system: the hash seed decides the order
 /// of directory entries.
-const UUID: &str = "6d1c2a5e-0c4b-4f7e-9a53-64796e616d69";
+pub(crate) const UUID: &str = "6d1c2a5e-0c4b-4f7e-9a53-64796e616d69";
 
 /// A mounted ext4 image. Unmounted when dropped; its loop device clears itself with the mount.
 #[derive(Debug)]

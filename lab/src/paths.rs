@@ -43,6 +43,21 @@ impl Paths {
         self.tools().join("bin").join(name)
     }
 
+    /// Kernels, root disks and tools of guests.
+    pub fn images(&self) -> PathBuf {
+        self.lab().join("images")
+    }
+
+    /// The declarations of targets.
+    pub fn vm_images(&self) -> PathBuf {
+        self.root.join("vm-images")
+    }
+
+    /// Which packages images are made of.
+    pub fn images_lock(&self) -> PathBuf {
+        self.vm_images().join("images.lock")
+    }
+
     /// What the bench compiled to compare with.
     pub fn peers(&self) -> PathBuf {
         self.lab().join("peers")

@@ -80,6 +80,21 @@ pub const BENCH_PACKAGES: &[Package] = &[
     ("gcc", "gcc"),
 ];
 
+/// What makes images of guests.
+pub const IMAGE_PACKAGES: &[Package] = &[
+    ("mmdebstrap", "mmdebstrap"),
+    (
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "debian-archive-keyring",
+    ),
+    ("dpkg-deb", "dpkg"),
+    ("mount", "mount"),
+    ("setpriv", "util-linux"),
+    ("unshare", "util-linux"),
+    ("chroot", "coreutils"),
+    ("ldd", "libc-bin"),
+];
+
 /// What the tests of the workspace run.
 pub const TEST_PACKAGES: &[Package] = &[
     ("mkfs.ext4", "e2fsprogs"),
@@ -95,6 +110,8 @@ pub const TEST_PACKAGES: &[Package] = &[
     ("rm", "coreutils"),
     ("gcc", "gcc"),
     ("bindfs", "bindfs"),
+    ("cpio", "cpio"),
+    ("setpriv", "util-linux"),
     ("pkg-config", "pkg-config"),
     LIBFUSE,
 ];

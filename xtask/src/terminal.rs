@@ -15,7 +15,7 @@ fn has_colours() -> bool {
 }
 
 /// Columns.
-fn width() -> u16 {
+pub(crate) fn width() -> u16 {
     rustix::termios::tcgetwinsize(stdout())
         .map(|size| size.ws_col)
         .ok()

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::tree::{Tree, hash_file};
+use super::tree::Tree;
 use super::{Cx, Seen};
+use crate::hash::hash_file;
 use crate::material;
 
 /// The tree of [`material::tree`], off the mount.

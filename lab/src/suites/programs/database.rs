@@ -8,8 +8,8 @@ use std::thread;
 use anyhow::{Result, anyhow, ensure};
 use serde_json::json;
 
-use super::tree::hash_bytes;
 use super::{Cx, Seen};
+use crate::hash::hash_bytes;
 
 const INSERTS: usize = 2_000;
 const PER_TRANSACTION: usize = 5;

@@ -7,8 +7,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::archive::source;
-use super::tree::{Tree, hash_file, hex};
+use super::tree::Tree;
 use super::{Cx, Seen};
+use crate::hash::{hash_file, hex};
 use crate::material;
 
 /// Copies onto the mount and within it, and compares.

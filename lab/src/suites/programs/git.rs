@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Result, bail, ensure};
 use serde_json::json;
 
-use super::tree::{Tree, hash_bytes};
+use super::tree::Tree;
 use super::{Cx, PROGRAM_LIMIT, Seen};
+use crate::hash::hash_bytes;
 use crate::material;
 
 const FILES: usize = 300;

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,14 +10,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
+use crate::hash::{hash_bytes, hash_file, hex};
+
 /// The file type in `st_mode` (inode(7)).
 const TYPE: u32 = 0o170_000;
 const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 const SYMLINK: u32 = 0o120_000;
-
-/// How much is read at once when hashing.
-const BLOCK: usize = 1 << 20;
 
 /// One entry. Times are left out: they differ from run to run.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,7 +34,7 @@ impl Entry {
     fn read(path: &Path, metadata: &Metadata) -> Result<Self> {
         let content = match metadata.mode() & TYPE {
             REGULAR => hash_file(path)?,
-            SYMLINK => hex(&Sha256::digest(fs::read_link(path)?.as_os_str().as_bytes())),
+            SYMLINK => hash_bytes(fs::read_link(path)?.as_os_str().as_bytes()),
             _ => String::new(),
         };
         Ok(Entry {
@@ -161,29 +159,6 @@ impl Tree {
             .collect();
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
-}
-
-/// SHA-256 of a file, read from the start to the end.
-pub(super) fn hash_file(path: &Path) -> Result<String> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut block = vec![0; BLOCK];
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok(hex(&hasher.finalize())),
-            length => hasher.update(&block[..length]),
-        }
-    }
-}
-
-/// SHA-256 of bytes.
-pub(super) fn hash_bytes(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// In hexadecimal digits, as sha256sum(1) prints it.
-pub(super) fn hex(hash: &[u8]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

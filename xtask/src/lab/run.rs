@@ -1,10 +1,6 @@
-//! `cargo xtask lab`
-
-use std::env;
-use std::process::Command;
+//! `cargo xtask lab run`
 
 use anyhow::Result;
-use clap::Subcommand;
 use dynamicfs_lab::bench::{self, Site};
 use dynamicfs_lab::conformance;
 use dynamicfs_lab::paths::Paths;
@@ -16,39 +12,16 @@ use crate::bench::plan_of_presets;
 use crate::conformance::{Args as Conformance, PresetChoice, SuiteChoice};
 use crate::terminal::{self, paint};
 
-#[derive(Subcommand)]
-pub(crate) enum Verb {
-    /// Run suites and workloads, and write target/lab/report.md and report.json
-    Run(Run),
-    /// Show how the last run differs from the accepted one in tests/snapshots
-    Review(Review),
-}
-
 /// Runs every suite on ext4 and on each preset, measures workloads against ext4 and `baseline`, and
 /// compares the part without times with tests/snapshots/lab__host.snap. Exit status: 0 when
 /// all is as accepted, 1 when something differs or was not run, 2 when nothing could be run.
 #[derive(clap::Args)]
-pub(crate) struct Run {
+pub(crate) struct Args {
     #[command(flatten)]
     conformance: Conformance,
 }
 
-/// The difference between the last run and the accepted one.
-#[derive(clap::Args)]
-pub(crate) struct Review {
-    /// Make the last run the accepted one
-    #[arg(long)]
-    accept: bool,
-}
-
-pub(crate) fn run(verb: &Verb) -> Result<bool> {
-    match verb {
-        Verb::Run(args) => lab_run(args),
-        Verb::Review(args) => review(args),
-    }
-}
-
-fn lab_run(args: &Run) -> Result<bool> {
+pub(super) fn run(args: &Args) -> Result<bool> {
     let paths = Paths::discover();
     let exceptions = exceptions::load(&paths.exceptions())?;
     if !namespace::is_isolated() {
@@ -109,7 +82,7 @@ fn workloads(paths: &Paths, conformance: &conformance::Plan) -> Result<bench::Pl
 }
 
 /// Only a full run can be compared with the accepted report.
-fn is_everything(args: &Run) -> bool {
+fn is_everything(args: &Args) -> bool {
     let conformance = &args.conformance;
     !conformance.quick
         && conformance.preset == PresetChoice::All
@@ -136,19 +109,4 @@ fn summary(report: &Report, paths: &Paths) {
         "{verdict}\nreport: {}",
         paths.lab().join("report.md").display()
     );
-}
-
-fn review(args: &Review) -> Result<bool> {
-    if args.accept {
-        // insta takes this from the environment, when it is first used.
-        let status = Command::new(env::current_exe()?)
-            .args(["lab", "review"])
-            .env("INSTA_UPDATE", "always")
-            .env("INSTA_FORCE_PASS", "1")
-            .status()?;
-        return Ok(status.success());
-    }
-    report::review(&Paths::discover())?;
-    println!("the last run is the accepted one");
-    Ok(true)
 }

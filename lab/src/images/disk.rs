@@ -1,0 +1,123 @@
+//! ext4 on files, made by the tools tree's mke2fs(8): the same input gives the same bytes.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::declaration::Disks;
+use crate::image::UUID;
+use crate::program::run;
+
+const LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// Room on a root disk beside what is on it, for a guest that writes to its copy.
+const ROOM: u64 = 128 << 20;
+
+/// Makes `disk` with what is in `source`, a directory or a tar archive of `bytes` bytes. No
+/// journal: nobody relies on a root disk after a crash.
+pub(super) fn root(
+    mke2fs: Command,
+    source: &Path,
+    bytes: u64,
+    epoch: u64,
+    disk: &Path,
+) -> Result<()> {
+    // A tenth for the blocks that files do not fill, and for the inode tables.
+    let size = (bytes + bytes / 10 + ROOM).next_multiple_of(1 << 20);
+    make(mke2fs, size, disk, |command| {
+        command
+            .args(["-L", "root", "-O", "^has_journal", "-i", "8192"])
+            .arg("-d")
+            .arg(source)
+            .env("SOURCE_DATE_EPOCH", epoch.to_string())
+            // The same for versions before 1.47.1.
+            .env("E2FSPROGS_FAKE_TIME", epoch.to_string());
+    })
+}
+
+/// Makes an empty `disk` for suites.
+pub(super) fn data(mke2fs: Command, disks: &Disks, disk: &Path) -> Result<()> {
+    make(mke2fs, u64::from(disks.size_mib) << 20, disk, |command| {
+        if !disks.features.is_empty() {
+            command.args(["-O", &disks.features.join(",")]);
+        }
+    })
+}
+
+fn make(
+    mut mke2fs: Command,
+    size: u64,
+    disk: &Path,
+    more: impl FnOnce(&mut Command),
+) -> Result<()> {
+    File::create(disk)
+        .and_then(|file| file.set_len(size))
+        .with_context(|| format!("cannot make {}", disk.display()))?;
+    mke2fs
+        .args([
+            "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "0", "-U", UUID,
+        ])
+        .arg("-E")
+        .arg(format!(
+            "hash_seed={UUID},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0"
+        ));
+    more(&mut mke2fs);
+    run(mke2fs.arg(disk), LIMIT)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn mke2fs() -> Command {
+        let mut command = Command::new("mke2fs");
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+    }
+
+    #[test]
+    fn the_same_tree_gives_the_same_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join("usr/bin")).unwrap();
+        for number in 0..50 {
+            fs::write(
+                tree.join(format!("usr/bin/{number}")),
+                "x".repeat(number * 100),
+            )
+            .unwrap();
+        }
+        let image = |name: &str, epoch| {
+            let disk = dir.path().join(name);
+            root(mke2fs(), &tree, 1 << 20, epoch, &disk).unwrap();
+            crate::hash::hash_file(&disk).unwrap()
+        };
+        let first = image("a", 1_700_000_000);
+        assert_eq!(image("b", 1_700_000_000), first);
+        assert_ne!(image("c", 1_600_000_000), first);
+    }
+
+    #[test]
+    fn a_disk_for_suites_has_the_size_and_the_features_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("disk");
+        let disks = Disks {
+            size_mib: 64,
+            features: vec!["casefold".to_owned()],
+        };
+        data(mke2fs(), &disks, &disk).unwrap();
+        assert_eq!(fs::metadata(&disk).unwrap().len(), 64 << 20);
+        let mut command = Command::new("dumpe2fs");
+        command
+            .env("PATH", "/usr/sbin:/usr/bin")
+            .arg("-h")
+            .arg(&disk);
+        let header = run(&mut command, LIMIT).unwrap();
+        assert!(header.contains(" casefold "), "{header}");
+    }
+}
