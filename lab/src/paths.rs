@@ -63,6 +63,11 @@ impl Paths {
         self.lab().join("peers")
     }
 
+    /// A directory for each run of the lab.
+    pub fn runs(&self) -> PathBuf {
+        self.lab().join("runs")
+    }
+
     /// A program of the workspace, built for measuring.
     pub fn release(&self, name: &str) -> PathBuf {
         self.target.join("release").join(name)

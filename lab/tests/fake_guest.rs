@@ -218,6 +218,10 @@ impl Site for Fake {
         Ok(Guest::new(child, stream, &console))
     }
 
+    fn patience(&self) -> u32 {
+        1
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             boot: Duration::from_secs(2),
@@ -258,7 +262,6 @@ impl Lab {
                 name: name.clone(),
                 steps: steps(),
                 quick: true,
-                patience: 1,
                 alone: Vec::new(),
             });
             let fake = Fake {

@@ -65,27 +65,48 @@ pub(crate) enum PermissionsChoice {
     Both,
 }
 
-impl Args {
-    pub(crate) fn plan(&self) -> Plan {
-        let presets = match self.preset {
+impl PresetChoice {
+    pub(crate) fn presets(self) -> Vec<Preset> {
+        match self {
             PresetChoice::All => Preset::ALL.to_vec(),
             PresetChoice::Safe => vec![Preset::Safe],
             PresetChoice::Balanced => vec![Preset::Balanced],
             PresetChoice::HighPerformance => vec![Preset::HighPerformance],
             PresetChoice::Baseline => vec![Preset::Baseline],
-        };
-        let suites = match self.suite {
+        }
+    }
+}
+
+impl SuiteChoice {
+    pub(crate) fn suites(self) -> Vec<Suite> {
+        match self {
             SuiteChoice::All => Suite::ALL.to_vec(),
             SuiteChoice::Pjdfstest => vec![Suite::Pjdfstest],
             SuiteChoice::Fsx => vec![Suite::Fsx],
             SuiteChoice::Suite => vec![Suite::Suite],
             SuiteChoice::Programs => vec![Suite::Programs],
-        };
+        }
+    }
+}
+
+impl PermissionsChoice {
+    pub(crate) fn permissions(self) -> Vec<Permissions> {
+        match self {
+            PermissionsChoice::Kernel => vec![Permissions::Kernel],
+            PermissionsChoice::Storage => vec![Permissions::Storage],
+            PermissionsChoice::Both => vec![Permissions::Kernel, Permissions::Storage],
+        }
+    }
+}
+
+impl Args {
+    pub(crate) fn plan(&self) -> Plan {
+        let presets = self.preset.presets();
+        let suites = self.suite.suites();
         let permissions = match self.permissions {
             None if !self.quick => None,
-            None | Some(PermissionsChoice::Kernel) => Some(vec![Permissions::Kernel]),
-            Some(PermissionsChoice::Storage) => Some(vec![Permissions::Storage]),
-            Some(PermissionsChoice::Both) => Some(vec![Permissions::Kernel, Permissions::Storage]),
+            None => Some(vec![Permissions::Kernel]),
+            Some(choice) => Some(choice.permissions()),
         };
         Plan {
             presets,
@@ -97,21 +118,7 @@ impl Args {
     /// Installs and builds what the plan needs. Outside the namespaces: these must outlive them.
     pub(crate) fn prepare(&self, paths: &Paths) -> Result<()> {
         self.prepare_command(paths)?;
-        let plan = self.plan();
-        if plan.suites.contains(&Suite::Programs) {
-            tools::ensure_packages(tools::PROGRAMS_PACKAGES)?;
-        }
-        if plan.suites.contains(&Suite::Pjdfstest) {
-            tools::ensure_tool(paths, tools::PJDFSTEST)?;
-        }
-        if plan.suites.contains(&Suite::Fsx) {
-            tools::ensure_tool(paths, tools::FSX)?;
-        }
-        if plan.suites.contains(&Suite::Suite) {
-            // Of this very profile: its dependencies are built already.
-            build(paths, &["--package=dynamicfs-lab", "--bin=dynamicfs-suite"])?;
-        }
-        Ok(())
+        prepare_suites(paths, &self.plan().suites)
     }
 
     /// Installs what mounts, and builds the command under test unless another one is given.
@@ -150,6 +157,24 @@ impl Args {
         let ran = conformance::run(&plan.cells(), &volumes, &programs, progress);
         Ok(judge(&ran, exceptions))
     }
+}
+
+/// Installs and builds what suites run. Outside the namespaces: these must outlive them.
+pub(crate) fn prepare_suites(paths: &Paths, suites: &[Suite]) -> Result<()> {
+    if suites.contains(&Suite::Programs) {
+        tools::ensure_packages(tools::PROGRAMS_PACKAGES)?;
+    }
+    if suites.contains(&Suite::Pjdfstest) {
+        tools::ensure_tool(paths, tools::PJDFSTEST)?;
+    }
+    if suites.contains(&Suite::Fsx) {
+        tools::ensure_tool(paths, tools::FSX)?;
+    }
+    if suites.contains(&Suite::Suite) {
+        // Of this very profile: its dependencies are built already.
+        build(paths, &["--package=dynamicfs-lab", "--bin=dynamicfs-suite"])?;
+    }
+    Ok(())
 }
 
 pub(crate) fn run(args: &Args) -> Result<bool> {

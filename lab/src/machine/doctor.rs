@@ -1,13 +1,13 @@
 //! Which machines work here, and why the others do not.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use rustix::fs::StatVfsMountFlags;
 
-use super::qemu::Accelerator;
+use super::qemu::kvm_obstacle;
 use crate::process;
 use crate::tools::find_program;
 
@@ -37,12 +37,9 @@ pub fn examine(images: &Path) -> Vec<Finding> {
         note: note.to_owned(),
         obstacles: common.iter().cloned().chain(own).flatten().collect(),
     };
-    let accelerated = match Accelerator::here() {
-        Accelerator::Kvm => "with KVM".to_owned(),
-        Accelerator::Tcg => format!(
-            "with TCG, which takes 15 to 20 times as long: {}",
-            why_no_kvm()
-        ),
+    let accelerated = match kvm_obstacle() {
+        None => "with KVM, if a kernel comes up on it: the run tries".to_owned(),
+        Some(obstacle) => format!("with TCG, which takes 15 to 20 times as long: {obstacle}"),
     };
     vec![
         finding("host", "the running kernel", vec![fuse(), loops()]),
@@ -135,16 +132,6 @@ fn shared_memory() -> Option<String> {
         Ok(flags) if !flags.contains(StatVfsMountFlags::NOEXEC) => None,
         Ok(_) => Some("/dev/shm is mounted noexec: mount -o remount,exec /dev/shm".to_owned()),
         Err(error) => Some(format!("no /dev/shm: {error}")),
-    }
-}
-
-fn why_no_kvm() -> String {
-    match fs::metadata("/dev/kvm") {
-        Err(error) => format!("/dev/kvm: {error}"),
-        Ok(_) => match File::options().read(true).write(true).open("/dev/kvm") {
-            Err(error) => format!("/dev/kvm: {error}"),
-            Ok(_) => "/dev/kvm opens now".to_owned(),
-        },
     }
 }
 

@@ -19,6 +19,16 @@ pub struct Stream {
     pub from: Box<dyn Read + Send>,
 }
 
+impl Stream {
+    /// To a machine without an agent.
+    pub(super) fn nowhere() -> Self {
+        Stream {
+            to: Box::new(std::io::sink()),
+            from: Box::new(std::io::empty()),
+        }
+    }
+}
+
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Stream")

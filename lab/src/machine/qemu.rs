@@ -5,7 +5,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,6 +16,18 @@ use super::guest::{Guest, Stream};
 
 /// QEMU comes up and connects, or says why not.
 const CONNECTS: Duration = Duration::from_secs(60);
+
+/// A kernel on KVM prints its first line in a second.
+const KVM_COMES_UP: Duration = Duration::from_secs(10);
+
+/// A machine without anything, which ends instead of starting again.
+const COMMON: &[&str] = &[
+    "-nodefaults",
+    "-no-user-config",
+    "-no-reboot",
+    "-display",
+    "none",
+];
 
 /// What makes a guest's processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,16 +39,6 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
-    /// KVM where it can be opened.
-    pub fn here() -> Self {
-        let kvm = File::options().read(true).write(true).open("/dev/kvm");
-        if kvm.is_ok() {
-            Accelerator::Kvm
-        } else {
-            Accelerator::Tcg
-        }
-    }
-
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {
@@ -43,6 +46,74 @@ impl Accelerator {
             Accelerator::Tcg => "TCG",
         }
     }
+
+    /// KVM where a kernel comes up on it; otherwise TCG, and why. That `/dev/kvm` opens says little: in
+    /// some virtual machines it does, and fails at the first instruction of some kind. `program` is a
+    /// command that ends in `qemu-system-x86_64`, and sees `kernel` and `room`.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU cannot be started at all.
+    pub fn probe(program: Command, kernel: &Path, room: &Path) -> Result<(Self, Option<String>)> {
+        if let Some(obstacle) = kvm_obstacle() {
+            return Ok((Accelerator::Tcg, Some(obstacle)));
+        }
+        if comes_up_on_kvm(program, kernel, room)? {
+            return Ok((Accelerator::Kvm, None));
+        }
+        let why = "/dev/kvm opens, but no kernel comes up on it".to_owned();
+        Ok((Accelerator::Tcg, Some(why)))
+    }
+
+    /// The machine and the processor, for QEMU.
+    fn arguments(self) -> [&'static str; 4] {
+        match self {
+            Accelerator::Kvm => ["-M", "q35,accel=kvm", "-cpu", "host"],
+            Accelerator::Tcg => ["-M", "q35,accel=tcg", "-cpu", "max"],
+        }
+    }
+}
+
+/// Why `/dev/kvm` cannot be used; `None` when it opens.
+pub(super) fn kvm_obstacle() -> Option<String> {
+    let kvm = File::options().read(true).write(true).open("/dev/kvm");
+    kvm.err().map(|error| format!("/dev/kvm: {error}"))
+}
+
+/// Whether a kernel prints its first line. Without disks it goes no further.
+fn comes_up_on_kvm(mut program: Command, kernel: &Path, room: &Path) -> Result<bool> {
+    let console = room.join("kvm.log");
+    program
+        .args(Accelerator::Kvm.arguments())
+        .args(["-m", "256"])
+        .args(COMMON)
+        .arg("-chardev")
+        .arg(format!("file,id=console,path={}", console.display()))
+        .args([
+            "-serial",
+            "chardev:console",
+            "-append",
+            "console=ttyS0 panic=-1",
+        ])
+        .arg("-kernel")
+        .arg(kernel)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
+    let child = program.spawn().context("cannot start QEMU")?;
+    let mut guest = Guest::new(child, Stream::nowhere(), &console);
+    let deadline = Instant::now() + KVM_COMES_UP;
+    while Instant::now() < deadline {
+        if guest.console().contains("Linux version") {
+            return Ok(true);
+        }
+        if guest.ended().is_some() {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(false)
 }
 
 /// A disk of a guest: a raw file.
@@ -96,14 +167,15 @@ impl Qemu {
         let socket = room.join("agent");
         let listener = UnixListener::bind(&socket)
             .with_context(|| format!("cannot listen at {}", socket.display()))?;
-        let said = room.join("qemu.log");
+        // What QEMU itself says is part of the story.
+        let said = File::options().append(true).create(true).open(&console)?;
         program
             .args(self.arguments(&console, &socket))
             // Where writes that vanish go.
             .env("TMPDIR", room)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(&said)?)
+            .stderr(said)
             .process_group(0);
         let mut child = program.spawn().context("cannot start QEMU")?;
         match connected(&listener, &child) {
@@ -117,53 +189,43 @@ impl Qemu {
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                let said = std::fs::read_to_string(&said).unwrap_or_default();
+                let said = std::fs::read_to_string(&console).unwrap_or_default();
                 Err(error.context(format!("QEMU: {}", said.trim())))
             }
         }
     }
 
     fn arguments(&self, console: &Path, socket: &Path) -> Vec<String> {
-        let (accel, cpu) = match self.accelerator {
-            Accelerator::Kvm => ("kvm", "host"),
-            Accelerator::Tcg => ("tcg", "max"),
-        };
-        let mut arguments: Vec<String> = [
-            "-M",
-            &format!("q35,accel={accel}"),
-            "-cpu",
-            cpu,
-            "-smp",
-            &self.cpus.to_string(),
-            "-m",
-            &self.memory_mib.to_string(),
-            "-nodefaults",
-            "-no-user-config",
-            "-no-reboot",
-            "-display",
-            "none",
-            "-chardev",
-            &format!("file,id=console,path={}", console.display()),
-            "-serial",
-            "chardev:console",
-            "-kernel",
-            &self.kernel.display().to_string(),
-            "-initrd",
-            &self.initramfs.display().to_string(),
-            // A kernel that panics restarts at once, which -no-reboot makes the end.
-            "-append",
-            &format!("console=ttyS0 panic=-1 lab.disks=vd {}", self.command_line),
-            "-device",
-            "virtio-serial-pci",
-            "-chardev",
-            &format!("socket,id=lab,path={}", socket.display()),
-            "-device",
-            "virtserialport,chardev=lab,name=lab",
-            "-device",
-            "virtio-rng-pci",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        let mut arguments: Vec<String> = self.accelerator.arguments().map(str::to_owned).to_vec();
+        arguments.extend(COMMON.iter().map(|&word| word.to_owned()));
+        arguments.extend(
+            [
+                "-smp",
+                &self.cpus.to_string(),
+                "-m",
+                &self.memory_mib.to_string(),
+                "-chardev",
+                &format!("file,id=console,path={},append=on", console.display()),
+                "-serial",
+                "chardev:console",
+                "-kernel",
+                &self.kernel.display().to_string(),
+                "-initrd",
+                &self.initramfs.display().to_string(),
+                // A kernel that panics restarts at once, which -no-reboot makes the end.
+                "-append",
+                &format!("console=ttyS0 panic=-1 lab.disks=vd {}", self.command_line),
+                "-device",
+                "virtio-serial-pci",
+                "-chardev",
+                &format!("socket,id=lab,path={}", socket.display()),
+                "-device",
+                "virtserialport,chardev=lab,name=lab",
+                "-device",
+                "virtio-rng-pci",
+            ]
+            .map(str::to_owned),
+        );
         for (number, disk) in self.disks.iter().enumerate() {
             let writes = match disk.writes {
                 Writes::Refused => ",readonly=on",

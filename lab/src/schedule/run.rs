@@ -23,8 +23,13 @@ pub trait Site: Sync {
     /// When it does not start.
     fn start(&self, room: &Path) -> Result<Guest>;
 
+    /// Factor for all time limits: 1 on this machine, more where all takes longer.
+    fn patience(&self) -> u32;
+
     /// How long to wait for what.
-    fn limits(&self) -> Limits;
+    fn limits(&self) -> Limits {
+        Limits::new(self.patience())
+    }
 }
 
 /// Does what is missing of a run. Guests have their rooms in `rooms`.
@@ -120,7 +125,7 @@ impl Runner<'_> {
                     protocol: PROTOCOL,
                     steps: left.clone(),
                     quick: self.target.quick,
-                    patience: self.target.patience,
+                    patience: site.patience(),
                 };
                 let mut kept = Ok(());
                 let driven = drive(&mut guest, &job, &site.limits(), &mut |event| {

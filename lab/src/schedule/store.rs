@@ -1,6 +1,7 @@
 //! What a run leaves in `target/lab/runs`: a directory with what was planned, and a file for each step
 //! that has ended. What is missing there is what `--resume` does.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::guest::protocol::{Step, StepOutcome};
 use crate::machine::alarms::Alarm;
+use crate::suites::Suite;
 
 /// What a run is to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,10 +38,22 @@ pub struct TargetPlan {
     pub steps: Vec<Step>,
     /// Smaller amounts in the suites that have such.
     pub quick: bool,
-    /// Factor for all time limits.
-    pub patience: u32,
     /// Steps that measure, so that nothing else may run beside them: after all others, alone.
     pub alone: Vec<Step>,
+}
+
+impl RunPlan {
+    /// The suites that it has somewhere.
+    pub fn suites(&self) -> Vec<Suite> {
+        let steps = self.targets.iter().flat_map(TargetPlan::all);
+        let suites: BTreeSet<Suite> = steps
+            .filter_map(|step| match step {
+                Step::Cell(cell) => Some(cell.suite),
+                _ => None,
+            })
+            .collect();
+        suites.into_iter().collect()
+    }
 }
 
 impl TargetPlan {
@@ -278,7 +292,6 @@ mod tests {
     use super::*;
     use crate::cell::Cell;
     use crate::outcome::SuiteResult;
-    use crate::suites::Suite;
 
     fn plan() -> RunPlan {
         RunPlan {

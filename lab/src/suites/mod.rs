@@ -36,6 +36,20 @@ impl Suite {
     /// All of them, the quick ones first.
     pub const ALL: [Suite; 4] = [Suite::Pjdfstest, Suite::Fsx, Suite::Suite, Suite::Programs];
 
+    /// Those that every target can run.
+    pub const EVERYWHERE: [Suite; 4] =
+        [Suite::Pjdfstest, Suite::Fsx, Suite::Suite, Suite::Programs];
+
+    /// Whether the quick profile has it.
+    pub fn is_quick(self) -> bool {
+        true
+    }
+
+    /// The suite of that name.
+    pub fn by_name(name: &str) -> Option<Suite> {
+        Suite::ALL.into_iter().find(|suite| suite.name() == name)
+    }
+
     /// The name on the command line and in the exceptions file.
     pub fn name(self) -> &'static str {
         match self {

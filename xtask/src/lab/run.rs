@@ -1,112 +1,191 @@
 //! `cargo xtask lab run`
 
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
-use dynamicfs_lab::bench::{self, Site};
-use dynamicfs_lab::conformance;
+use clap::ValueEnum;
+use dynamicfs::config::Preset;
+use dynamicfs_lab::bench::environment::{now, version_of};
+use dynamicfs_lab::images::{self, Profile, Target};
+use dynamicfs_lab::namespace::{self, WORKPLACE};
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
-use dynamicfs_lab::report::Report;
-use dynamicfs_lab::{exceptions, namespace, report, tools, workload};
+use dynamicfs_lab::schedule::{self, Request, RunPlan, Sites, Store};
+use dynamicfs_lab::{exceptions, tools};
 
-use crate::bench::plan_of_presets;
-use crate::conformance::{Args as Conformance, PresetChoice, SuiteChoice};
-use crate::terminal::{self, paint};
+use super::build::chosen;
+use crate::build::build;
+use crate::conformance::{PermissionsChoice, PresetChoice, SuiteChoice, prepare_suites};
 
-/// Runs every suite on ext4 and on each preset, measures workloads against ext4 and `baseline`, and
-/// compares the part without times with tests/snapshots/lab__host.snap. Exit status: 0 when
-/// all is as accepted, 1 when something differs or was not run, 2 when nothing could be run.
+/// Runs suites and workloads on ext4 and on presets, on each target, and compares.
+///
+/// Without arguments: the quick profile, which is the newest kernel and Linux 6.12 in QEMU and the
+/// running kernel, all presets, in under 20 minutes on 2 processors. What is missing is installed and
+/// built first. Every result is kept as it comes: a run that was interrupted goes on with `--resume`.
+/// Exit status: 0 when all is as accepted, 1 when something differs or was not run, 2 when nothing
+/// could be run.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    conformance: Conformance,
+    /// The target, by name (see `lab list`); may be given several times [default: those of the profile]
+    #[arg(long, value_name = "TARGET")]
+    target: Vec<String>,
+    /// The preset; may be given several times
+    #[arg(long, value_enum, default_value = "all")]
+    preset: Vec<PresetChoice>,
+    /// The suite; may be given several times [default: those of the profile]
+    #[arg(long, value_enum)]
+    suite: Vec<SuiteChoice>,
+    /// How much: targets, suites, amounts
+    #[arg(long, value_enum, default_value = "quick")]
+    profile: ProfileChoice,
+    /// Who checks permissions [default: both for pjdfstest, otherwise kernel; in guests of the quick
+    /// profile kernel]
+    #[arg(long, value_enum)]
+    permissions: Option<PermissionsChoice>,
+    /// Measure nothing
+    #[arg(long)]
+    no_workloads: bool,
+    /// How many guests run at a time
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    guests: usize,
+    /// Go on with an earlier run: the newest, or the one in this directory. What it was to do counts, not
+    /// the other options
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]
+    resume: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProfileChoice {
+    /// The targets that tell most, smaller amounts in guests
+    Quick,
+    /// Every target
+    Full,
+    /// Every target, and the amounts of a night
+    Nightly,
+}
+
+impl ProfileChoice {
+    fn profile(self) -> Profile {
+        match self {
+            ProfileChoice::Quick => Profile::Quick,
+            ProfileChoice::Full => Profile::Full,
+            ProfileChoice::Nightly => Profile::Nightly,
+        }
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<bool> {
     let paths = Paths::discover();
     let exceptions = exceptions::load(&paths.exceptions())?;
+    let plan = args.plan(&paths)?;
+    let names: Vec<String> = plan.targets.iter().map(|one| one.name.clone()).collect();
+    let targets = chosen(&paths, &names)?;
     if !namespace::is_isolated() {
-        args.conformance.prepare(&paths)?;
-        if !args.conformance.quick {
-            tools::ensure_packages(tools::BENCH_PACKAGES)?;
-        }
+        prepare(&paths, &plan, &targets)?;
     }
     namespace::isolate()?;
-    let plan = args.conformance.plan();
-    let workloads = if args.conformance.quick {
-        None
-    } else {
-        Some(workloads(&paths, &plan)?)
+    let store = match &args.resume {
+        Some(run) => open(&paths, run)?,
+        None => Store::create(&paths.runs(), &plan)?,
     };
-    let steps = workloads.as_ref().map_or(0, bench::Plan::steps);
-    let progress = Progress::new(plan.cells().len() + steps);
-    let mut report = Report {
-        kernel: rustix::system::uname()
-            .release()
-            .to_string_lossy()
-            .into_owned(),
-        conformance: args
-            .conformance
-            .compare(&plan, &paths, &exceptions, &progress)?,
-        workloads: None,
-    };
-    if let Some(workloads) = workloads {
-        match Site::image(&paths).and_then(|site| workloads.run(&site, &progress)) {
-            Ok(measured) => report.workloads = Some(measured),
-            Err(error) => report
-                .conformance
-                .errors
-                .push(format!("workloads: {error:#}")),
-        }
-    }
-    report.note_failed_workloads();
+    let steps = plan.targets.iter().map(|target| target.all().count()).sum();
+    let progress = Progress::new(steps);
+    let rooms = Path::new(WORKPLACE).join("guests");
+    fs::create_dir(&rooms)?;
+    let shared = Path::new(WORKPLACE).join("shared");
+    fs::create_dir(&shared)?;
+    let sites = Sites::prepare(&paths, &targets, &shared, &progress)?;
+    schedule::run(
+        &plan,
+        &|name| sites.get(name),
+        args.guests,
+        &rooms,
+        &store,
+        &progress,
+    )?;
     progress.finish();
-    report.write(&paths.lab())?;
-    summary(&report, &paths);
-    let mut clean = report.conformance.is_clean();
-    if is_everything(args) {
-        if let Err(difference) = report::review(&paths) {
-            eprintln!("{difference:#}");
-            clean = false;
+    let _ = exceptions;
+    println!("run: {}", store.directory().display());
+    Ok(true)
+}
+
+impl Args {
+    fn plan(&self, paths: &Paths) -> Result<RunPlan> {
+        if let Some(run) = &self.resume {
+            return open(paths, run)?.plan();
         }
-    } else {
-        println!("not compared with the accepted report: this was not a full run");
+        let profile = self.profile.profile();
+        let mut targets = chosen(paths, &self.target)?;
+        if self.target.is_empty() {
+            targets.retain(|target| target.profiles.contains(&profile));
+        }
+        let mut presets: Vec<Preset> = Vec::new();
+        for preset in self.preset.iter().flat_map(|choice| choice.presets()) {
+            if !presets.contains(&preset) {
+                presets.push(preset);
+            }
+        }
+        let suites = self
+            .suite
+            .iter()
+            .flat_map(|choice| choice.suites())
+            .collect();
+        let command = format!("cargo xtask {}", shell_words::join(env::args().skip(1)));
+        let version = version_of(env!("CARGO_PKG_VERSION"), &paths.root);
+        let request = Request {
+            profile,
+            presets,
+            suites: Some(suites).filter(|suites: &Vec<_>| !suites.is_empty()),
+            permissions: self.permissions.map(PermissionsChoice::permissions),
+            workloads: !self.no_workloads,
+            version: version.clone(),
+            command: command.clone(),
+        };
+        Ok(RunPlan {
+            started: now(),
+            profile: profile.name().to_owned(),
+            command,
+            version,
+            targets: schedule::plan(&request, &targets)?,
+        })
     }
-    Ok(clean)
 }
 
-/// The workloads that say most, on ext4, `baseline` and the presets. All workloads, and other file
-/// systems: `cargo xtask bench`.
-fn workloads(paths: &Paths, conformance: &conformance::Plan) -> Result<bench::Plan> {
-    let chosen = workload::all().into_iter().filter(|one| one.quick);
-    plan_of_presets(paths, &conformance.presets, chosen.collect(), true)
-}
-
-/// Only a full run can be compared with the accepted report.
-fn is_everything(args: &Args) -> bool {
-    let conformance = &args.conformance;
-    !conformance.quick
-        && conformance.preset == PresetChoice::All
-        && conformance.suite == SuiteChoice::All
-        && conformance.permissions.is_none()
-        && conformance.command.is_none()
-}
-
-fn summary(report: &Report, paths: &Paths) {
-    println!("{}", report::table(&report.conformance.comparisons));
-    print!("{}", report::details(&report.conformance));
-    if let Some(bench) = &report.workloads {
-        print!("{}", terminal::bench(bench));
+/// Installs and builds what the run needs. Outside the namespaces: these must outlive them.
+fn prepare(paths: &Paths, plan: &RunPlan, targets: &[Target]) -> Result<()> {
+    tools::ensure_packages(tools::LAB_PACKAGES)?;
+    build(paths, &["--release", "--package=dynamicfs"])?;
+    build(
+        paths,
+        &[
+            "--package=dynamicfs-lab",
+            "--bin=dynamicfs-agent",
+            "--bin=dynamicfs-suite",
+        ],
+    )?;
+    prepare_suites(paths, &plan.suites())?;
+    if plan.targets.iter().any(|target| !target.alone.is_empty()) {
+        tools::ensure_packages(tools::BENCH_PACKAGES)?;
     }
-    let verdict = if report.conformance.is_clean() {
-        paint("32", "no difference from ext4 beyond the accepted ones")
+    let guests: Vec<&Target> = targets
+        .iter()
+        .filter(|target| target.guest.is_some())
+        .collect();
+    let progress = Progress::new(guests.len());
+    for target in guests {
+        images::build(paths, target, &progress)?;
+        progress.advance();
+    }
+    progress.finish();
+    Ok(())
+}
+
+fn open(paths: &Paths, run: &Path) -> Result<Store> {
+    if run.as_os_str().is_empty() {
+        Store::last(&paths.runs())
     } else {
-        paint(
-            "31",
-            "differences from ext4, or parts that were not run: see above",
-        )
-    };
-    println!(
-        "{verdict}\nreport: {}",
-        paths.lab().join("report.md").display()
-    );
+        Store::open(run)
+    }
 }
