@@ -14,6 +14,7 @@ mod material;
 pub mod meter;
 pub mod namespace;
 pub mod outcome;
+mod page;
 pub mod paths;
 pub mod process;
 mod program;

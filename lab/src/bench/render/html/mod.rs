@@ -2,35 +2,21 @@
 
 mod plot;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::{facts, format, markdown};
 use crate::bench::claims::{self, Claim, Verdict};
 use crate::bench::result::{Bench, Contestant, Kind, Row};
 use crate::bench::statistics::NOISY_MEANS;
+use crate::page;
 
 const STYLE: &str = include_str!("style.css");
-
-/// Ratios from which a cell of the map has its shade, the fastest first.
-const SHADES: [f64; 6] = [1.05, 0.95, 0.7, 0.5, 0.2, 0.05];
 
 /// The page.
 pub fn page(bench: &Bench) -> String {
     let title = format!("dynamicfs beside ext4, Linux {}", bench.environment.kernel);
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body { main { (top(bench)) (map(bench)) (plots(bench)) (claims(bench)) (around(bench)) } }
-        }
-    };
-    page.into_string()
+    let body = html! { (top(bench)) (map(bench)) (plots(bench)) (claims(bench)) (around(bench)) };
+    page::document(&title, STYLE, body)
 }
 
 fn top(bench: &Bench) -> Markup {
@@ -69,7 +55,7 @@ fn map(bench: &Bench) -> Markup {
                 (facts::RATIO) " Medians. " (format::NOISY) " marks noise: " (NOISY_MEANS) ". \
                  The fastest peer of a row is underlined. A name leads to all about that workload."
             }
-            div.scroll tabindex="0" role="region" aria-label="Speed of every contestant on every workload" {
+            (page::scroll("Speed of every contestant on every workload", html! {
                 table.map {
                     thead {
                         tr {
@@ -86,7 +72,7 @@ fn map(bench: &Bench) -> Markup {
                         }
                     }
                 }
-            }
+            }))
         }
     }
 }
@@ -100,7 +86,7 @@ fn map_line(bench: &Bench, row: &Row, contestants: &[&Contestant]) -> Markup {
                 @let figures = row.figures(&one.name);
                 @match figures.and_then(|figures| figures.to_ext4) {
                     Some(spread) => {
-                        td class=(shade(spread.median)) title={ (one.name) ": " (format::spread(&spread)) } {
+                        td class=(page::shade(spread.median)) title={ (one.name) ": " (format::spread(&spread)) } {
                             span.best[best == Some(one.name.as_str())] { (format::ratio(spread.median)) }
                             @if figures.is_some_and(|figures| figures.noisy) { (format::NOISY) }
                         }
@@ -110,12 +96,6 @@ fn map_line(bench: &Bench, row: &Row, contestants: &[&Contestant]) -> Markup {
             }
         }
     }
-}
-
-/// The class of a ratio: `s0` is faster than ext4, `s6` the slowest.
-fn shade(ratio: f64) -> String {
-    let step = SHADES.iter().position(|from| ratio >= *from);
-    format!("s{}", step.unwrap_or(SHADES.len()))
 }
 
 fn plots(bench: &Bench) -> Markup {
@@ -142,7 +122,7 @@ fn claims(bench: &Bench) -> Markup {
         section #claims {
             h2 { "What the specification claims" }
             p { (claims::HOW) }
-            div.scroll tabindex="0" role="region" aria-label="Claims and what was measured" {
+            (page::scroll("Claims and what was measured", html! {
                 table {
                     thead {
                         tr {
@@ -166,7 +146,7 @@ fn claims(bench: &Bench) -> Markup {
                         }
                     }
                 }
-            }
+            }))
         }
     }
 }
@@ -277,13 +257,5 @@ mod tests {
         let mut run = sample::exact();
         run.contestants[1].command = "<script>alert(1)</script>".to_owned();
         assert!(!page(&run).contains("<script"));
-    }
-
-    #[test]
-    fn shades_go_from_fast_to_slow() {
-        let cases = [(4.0, "s0"), (1.0, "s1"), (0.6, "s3"), (0.001, "s6")];
-        for (ratio, class) in cases {
-            assert_eq!(shade(ratio), class);
-        }
     }
 }
