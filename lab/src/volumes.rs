@@ -5,8 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use dynamicfs::config::Preset;
+use dynamicfs::mount::MountReport;
+use dynamicfs::mount::registry::MountStatus;
+use serde::Deserialize;
 
 use crate::cell::{Cell, Contestant};
 use crate::image::{IMAGE_BYTES, Image, place_for_images};
@@ -132,6 +135,31 @@ impl Volumes {
         }
         fs::create_dir(&source)?;
         Ok(source)
+    }
+
+    /// Mounts a preset and tells what it asked of the kernel and was granted.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be mounted or unmounted, or `dynamicfs status` fails.
+    pub fn capabilities(&self, preset: Preset) -> Result<MountReport> {
+        #[derive(Deserialize)]
+        struct Status {
+            mounts: Vec<MountStatus>,
+        }
+        let source = self.source(preset)?;
+        let at = self.mountpoint(preset);
+        let mount = self
+            .command
+            .mount(&source, &at, preset, Permissions::Kernel)?;
+        let status: Status = serde_json::from_value(mount.status()?)
+            .context("dynamicfs status --json: no mounts with a report")?;
+        mount.unmount()?;
+        let mut mounts = status.mounts.into_iter();
+        let mounted = mounts.find(|mounted| mounted.mountpoint == at);
+        Ok(mounted
+            .with_context(|| format!("dynamicfs status does not tell of {}", at.display()))?
+            .report)
     }
 
     /// Runs a cell.

@@ -7,10 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use dynamicfs::config::Preset;
-use dynamicfs::mount::MountReport;
-use serde::Deserialize;
+use anyhow::{Result, bail, ensure};
 
 use super::protocol::{Command, Event, Job, PROTOCOL, Step, StepOutcome, Workloads, hear, say};
 use super::stuck;
@@ -21,7 +18,6 @@ use crate::namespace::{self, WORKPLACE};
 use crate::paths::Paths;
 use crate::progress::Progress;
 use crate::suites::Programs;
-use crate::target::Permissions;
 use crate::volumes::{Manner, Volumes};
 use crate::workload;
 
@@ -193,34 +189,12 @@ impl Worker {
 
     fn perform(&self, step: &Step) -> Result<StepOutcome> {
         Ok(match step {
-            Step::Capabilities(preset) => StepOutcome::Capabilities(self.capabilities(*preset)?),
+            Step::Capabilities(preset) => {
+                StepOutcome::Capabilities(self.volumes.capabilities(*preset)?)
+            }
             Step::Cell(cell) => StepOutcome::Suite(self.volumes.run(cell, &self.programs)?),
             Step::Workloads(loops) => StepOutcome::Workloads(Box::new(self.workloads(loops)?)),
         })
-    }
-
-    fn capabilities(&self, preset: Preset) -> Result<MountReport> {
-        #[derive(Deserialize)]
-        struct Status {
-            mounts: Vec<Mounted>,
-        }
-        #[derive(Deserialize)]
-        struct Mounted {
-            report: MountReport,
-        }
-        let source = self.volumes.source(preset)?;
-        let at = self.volumes.mountpoint(preset);
-        let mount = self
-            .volumes
-            .command()
-            .mount(&source, &at, preset, Permissions::Kernel)?;
-        let status: Status = serde_json::from_value(mount.status()?)
-            .context("dynamicfs status --json: no mounts with a report")?;
-        mount.unmount()?;
-        let mounted = status.mounts.into_iter().next();
-        Ok(mounted
-            .context("dynamicfs status tells of no mount")?
-            .report)
     }
 
     fn workloads(&self, loops: &Workloads) -> Result<Bench> {
