@@ -5,10 +5,19 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::exceptions::Exception;
+use crate::exceptions::{Class, Exception};
 use crate::outcome::{Case, Counts, Outcome, SuiteResult};
 use crate::suites::Suite;
 use crate::target::Permissions;
+
+/// Why a difference is accepted: what the exceptions file says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Excuse {
+    /// In a word.
+    pub class: Class,
+    /// In a sentence.
+    pub reason: String,
+}
 
 /// One case that ends or sees otherwise than on ext4.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +29,7 @@ pub struct Difference {
     /// On the preset.
     pub preset: String,
     /// Why it is accepted; `None` fails the run.
-    pub excuse: Option<String>,
+    pub excuse: Option<Excuse>,
 }
 
 /// One suite on one preset beside ext4.
@@ -48,6 +57,16 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// What was compared there.
+    pub fn subject<'a>(&'a self, target: &'a str) -> Subject<'a> {
+        Subject {
+            target,
+            suite: self.suite,
+            preset: &self.preset,
+            permissions: self.permissions,
+        }
+    }
+
     /// The differences that nothing excuses.
     pub fn unexcused(&self) -> impl Iterator<Item = &Difference> {
         self.differences
@@ -59,6 +78,8 @@ impl Comparison {
 /// What was compared.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
+    /// Name of the target: which kernel this was on.
+    pub target: &'a str,
     /// The suite.
     pub suite: Suite,
     /// Name of the preset.
@@ -97,15 +118,11 @@ pub fn compare(
             let (reference, preset) = difference(on_ext4, &result.cases[test])?;
             let excuse = exceptions
                 .iter()
-                .find(|e| {
-                    e.covers(
-                        subject.suite.name(),
-                        test,
-                        subject.preset,
-                        subject.permissions,
-                    )
-                })
-                .map(|e| e.reason.clone());
+                .find(|exception| exception.covers(subject, test))
+                .map(|exception| Excuse {
+                    class: exception.class,
+                    reason: exception.reason.clone(),
+                });
             Some(Difference {
                 test: test.clone(),
                 reference,
@@ -158,30 +175,24 @@ fn difference(on_ext4: &Case, on_preset: &Case) -> Option<(String, String)> {
     (!words.0.is_empty()).then(|| (words.0.join(", "), words.1.join(", ")))
 }
 
-/// The exceptions that no comparison needed, of those whose case was run.
-pub fn stale<'a>(exceptions: &'a [Exception], comparisons: &[Comparison]) -> Vec<&'a Exception> {
-    exceptions
-        .iter()
-        .filter(|exception| {
-            let covered = |test: &str, comparison: &Comparison| {
-                exception.covers(
-                    comparison.suite.name(),
-                    test,
-                    &comparison.preset,
-                    comparison.permissions,
-                )
-            };
-            let run = comparisons
-                .iter()
-                .any(|c| c.tests.contains(&exception.test) && covered(&exception.test, c));
-            let needed = comparisons.iter().any(|c| {
-                c.differences
-                    .iter()
-                    .any(|difference| covered(&difference.test, c))
-            });
-            run && !needed
-        })
-        .collect()
+/// The exceptions that no comparison needed, of those whose case was run where they apply. `run` has
+/// the comparisons of all targets, each with the name of its target.
+pub fn stale<'a>(exceptions: &'a [Exception], run: &[(&str, &Comparison)]) -> Vec<&'a Exception> {
+    let is_stale = |exception: &&Exception| {
+        let mut applies = run
+            .iter()
+            .filter(|(target, comparison)| {
+                exception.covers(comparison.subject(target), &exception.test)
+                    && comparison.tests.contains(&exception.test)
+            })
+            .peekable();
+        let needed = |(_, comparison): &(&str, &Comparison)| {
+            let mut differences = comparison.differences.iter();
+            differences.any(|difference| difference.test == exception.test)
+        };
+        applies.peek().is_some() && !applies.any(needed)
+    };
+    exceptions.iter().filter(is_stale).collect()
 }
 
 #[cfg(test)]
@@ -191,6 +202,7 @@ mod tests {
     use serde_json::json;
 
     const SUBJECT: Subject<'_> = Subject {
+        target: "host",
         suite: Suite::Suite,
         preset: "safe",
         permissions: Permissions::Kernel,
@@ -222,6 +234,7 @@ mod tests {
             test: test.to_owned(),
             preset: preset.to_owned(),
             permissions: None,
+            targets: None,
             class: Class::Kernel,
             reason: "so it is".to_owned(),
         }
@@ -288,10 +301,25 @@ mod tests {
             exception("a", "baseline"),
             exception("z", "*"),
         ];
-        let stale: Vec<_> = stale(&exceptions, &[comparison])
+        let stale: Vec<_> = stale(&exceptions, &[("host", &comparison)])
             .into_iter()
             .map(|e| e.preset.as_str())
             .collect();
         assert_eq!(stale, ["*", "safe"], "the others speak of what was not run");
+    }
+
+    #[test]
+    fn an_exception_is_needed_when_one_of_its_targets_needs_it() {
+        let same = result(&[("a", Outcome::Passed, 0)]);
+        let other = result(&[("a", Outcome::TimedOut, 0)]);
+        let equal = compare(SUBJECT, &same, &same, &[]).unwrap();
+        let different = compare(SUBJECT, &same, &other, &[]).unwrap();
+        let only = |targets: &[&str]| Exception {
+            targets: Some(targets.iter().map(|name| (*name).to_owned()).collect()),
+            ..exception("a", "*")
+        };
+        let exceptions = [only(&["old"]), only(&["old", "new"]), only(&["absent"])];
+        let stale = stale(&exceptions, &[("old", &equal), ("new", &different)]);
+        assert_eq!(stale, [&exceptions[0]]);
     }
 }

@@ -100,8 +100,9 @@ pub fn run(
     cells.iter().map(run).collect()
 }
 
-/// Compares presets with ext4. What has no result becomes an error.
-pub fn judge(ran: &[Ran], exceptions: &[Exception]) -> Conformance {
+/// Compares presets with ext4 on one target. What has no result becomes an error. Where a run has more
+/// targets, what is stale is asked of all together ([`stale`]).
+pub fn judge(target: &str, ran: &[Ran], exceptions: &[Exception]) -> Conformance {
     let mut conformance = Conformance::default();
     let mut references: BTreeMap<Suite, &SuiteResult> = BTreeMap::new();
     for (cell, result) in ran {
@@ -133,6 +134,7 @@ pub fn judge(ran: &[Ran], exceptions: &[Exception]) -> Conformance {
                     continue;
                 };
                 let subject = Subject {
+                    target,
                     suite: cell.suite,
                     preset: preset.name(),
                     permissions,
@@ -144,10 +146,12 @@ pub fn judge(ran: &[Ran], exceptions: &[Exception]) -> Conformance {
             }
         }
     }
-    conformance.stale = stale(exceptions, &conformance.comparisons)
-        .into_iter()
-        .cloned()
+    let here: Vec<_> = conformance
+        .comparisons
+        .iter()
+        .map(|it| (target, it))
         .collect();
+    conformance.stale = stale(exceptions, &here).into_iter().cloned().collect();
     conformance
 }
 

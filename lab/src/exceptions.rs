@@ -3,13 +3,19 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use dynamicfs::config::Preset;
 use serde::{Deserialize, Serialize};
 
+use crate::compare::Subject;
+use crate::suites::Suite;
 use crate::target::Permissions;
 
+/// What stands for every preset.
+const EVERY: &str = "*";
+
 /// Why a difference is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// The kernel's FUSE client does it, and no daemon can change that.
@@ -20,11 +26,22 @@ pub enum Class {
     Documented,
 }
 
+impl Class {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Kernel => "kernel",
+            Class::Environment => "environment",
+            Class::Documented => "documented",
+        }
+    }
+}
+
 /// One accepted difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exception {
-    /// `pjdfstest`, `fsx`, `suite` or `programs`.
+    /// Name of the suite.
     pub suite: String,
     /// Name of the case.
     pub test: String,
@@ -33,6 +50,9 @@ pub struct Exception {
     /// Only with these permissions; absent: with either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Permissions>,
+    /// Only on these targets; absent: on all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Vec<String>>,
     /// Why, in a word.
     pub class: Class,
     /// Why, in a sentence.
@@ -40,13 +60,47 @@ pub struct Exception {
 }
 
 impl Exception {
-    /// Whether it speaks of this case.
-    pub fn covers(&self, suite: &str, test: &str, preset: &str, permissions: Permissions) -> bool {
-        self.suite == suite
+    /// Whether it speaks of this case there.
+    pub fn covers(&self, subject: Subject<'_>, test: &str) -> bool {
+        self.suite == subject.suite.name()
             && self.test == test
-            && (self.preset == "*" || self.preset == preset)
-            && self.permissions.is_none_or(|only| only == permissions)
+            && (self.preset == EVERY || self.preset == subject.preset)
+            && self
+                .permissions
+                .is_none_or(|only| only == subject.permissions)
+            && self
+                .targets
+                .as_ref()
+                .is_none_or(|only| only.iter().any(|name| name == subject.target))
     }
+
+    /// An entry that can never apply would never be noticed.
+    fn check(&self, targets: &[String]) -> Result<()> {
+        ensure!(!self.reason.trim().is_empty(), "it has no reason");
+        let suites = Suite::ALL.map(Suite::name);
+        known("suite", &self.suite, &suites)?;
+        let presets = Preset::ALL.map(Preset::name);
+        if self.preset != EVERY {
+            known("preset", &self.preset, &presets)?;
+        }
+        let Some(only) = &self.targets else {
+            return Ok(());
+        };
+        ensure!(
+            !only.is_empty(),
+            "its list of targets is empty: leave it out for all targets"
+        );
+        only.iter()
+            .try_for_each(|target| known("target", target, targets))
+    }
+}
+
+fn known(what: &str, name: &str, names: &[impl AsRef<str>]) -> Result<()> {
+    if names.iter().any(|known| known.as_ref() == name) {
+        return Ok(());
+    }
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    bail!("there is no {what} {name:?}; there is {}", names.join(", "));
 }
 
 #[derive(Deserialize)]
@@ -56,27 +110,24 @@ struct File {
     exception: Vec<Exception>,
 }
 
-/// Reads the file.
+/// Reads the file. `targets` are the names that an entry may be narrowed to.
 ///
 /// # Errors
 ///
-/// When it cannot be read, has a field that does not exist, or an entry without a reason.
-pub fn load(path: &Path) -> Result<Vec<Exception>> {
+/// When it cannot be read, has a field that does not exist, an entry without a reason, or one that
+/// names a suite, preset or target that does not exist.
+pub fn load(path: &Path, targets: &[String]) -> Result<Vec<Exception>> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(&text).with_context(|| path.display().to_string())
+    parse(&text, targets).with_context(|| path.display().to_string())
 }
 
-fn parse(text: &str) -> Result<Vec<Exception>> {
+fn parse(text: &str, targets: &[String]) -> Result<Vec<Exception>> {
     let file: File = toml::from_str(text)?;
     for exception in &file.exception {
-        if exception.reason.trim().is_empty() {
-            bail!(
-                "the exception for {} {} has no reason",
-                exception.suite,
-                exception.test
-            );
-        }
+        exception
+            .check(targets)
+            .with_context(|| format!("the exception for {} {}", exception.suite, exception.test))?;
     }
     Ok(file.exception)
 }
@@ -88,32 +139,76 @@ mod tests {
     const ENTRY: &str = "[[exception]]\nsuite = \"fsx\"\ntest = \"a\"\npreset = \"*\"\n\
                          class = \"kernel\"\nreason = \"because\"\n";
 
+    const SUBJECT: Subject<'_> = Subject {
+        target: "host",
+        suite: Suite::Fsx,
+        preset: "safe",
+        permissions: Permissions::Kernel,
+    };
+
+    fn read(text: &str) -> Result<Vec<Exception>> {
+        parse(text, &["host".to_owned(), "linux-7".to_owned()])
+    }
+
     #[test]
     fn a_wildcard_covers_every_preset_of_that_case_only() {
-        let exception = &parse(ENTRY).unwrap()[0];
-        assert!(exception.covers("fsx", "a", "safe", Permissions::Kernel));
-        assert!(!exception.covers("fsx", "b", "safe", Permissions::Kernel));
-        assert!(!exception.covers("suite", "a", "safe", Permissions::Kernel));
+        let exception = &read(ENTRY).unwrap()[0];
+        assert!(exception.covers(SUBJECT, "a"));
+        assert!(!exception.covers(SUBJECT, "b"));
+        let suite = Suite::Suite;
+        assert!(!exception.covers(Subject { suite, ..SUBJECT }, "a"));
     }
 
     #[test]
     fn permissions_narrow_an_entry() {
-        let exception = &parse(&format!("{ENTRY}permissions = \"storage\"\n")).unwrap()[0];
-        assert!(exception.covers("fsx", "a", "safe", Permissions::Storage));
-        assert!(!exception.covers("fsx", "a", "safe", Permissions::Kernel));
+        let exception = &read(&format!("{ENTRY}permissions = \"storage\"\n")).unwrap()[0];
+        let permissions = Permissions::Storage;
+        let by_storage = Subject {
+            permissions,
+            ..SUBJECT
+        };
+        assert!(exception.covers(by_storage, "a"));
+        assert!(!exception.covers(SUBJECT, "a"));
+    }
+
+    #[test]
+    fn targets_narrow_an_entry() {
+        let exception = &read(&format!("{ENTRY}targets = [\"linux-7\"]\n")).unwrap()[0];
+        let target = "linux-7";
+        assert!(exception.covers(Subject { target, ..SUBJECT }, "a"));
+        assert!(!exception.covers(SUBJECT, "a"));
     }
 
     #[test]
     fn an_entry_needs_a_reason_and_known_fields() {
-        assert!(parse(&ENTRY.replace("because", " ")).is_err());
-        assert!(parse(&ENTRY.replace("reason = \"because\"\n", "")).is_err());
-        assert!(parse(&ENTRY.replace("kernel", "whim")).is_err());
-        assert!(parse(&format!("{ENTRY}note = \"x\"\n")).is_err());
-        assert!(parse("").unwrap().is_empty());
+        assert!(read(&ENTRY.replace("because", " ")).is_err());
+        assert!(read(&ENTRY.replace("reason = \"because\"\n", "")).is_err());
+        assert!(read(&ENTRY.replace("kernel", "whim")).is_err());
+        assert!(read(&format!("{ENTRY}note = \"x\"\n")).is_err());
+        assert!(read("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_entry_that_can_never_apply_is_an_error_that_names_what_does_not_exist() {
+        let refused = |text: &str| format!("{:#}", read(text).unwrap_err());
+        for (text, name) in [
+            (ENTRY.replace("fsx", "fsy"), "no suite \"fsy\""),
+            (ENTRY.replace('*', "saef"), "no preset \"saef\""),
+            (
+                format!("{ENTRY}targets = [\"host\", \"hots\"]\n"),
+                "no target \"hots\"",
+            ),
+            (format!("{ENTRY}targets = []\n"), "list of targets is empty"),
+        ] {
+            let error = refused(&text);
+            assert!(error.contains(name) && error.contains(" a: "), "{error}");
+        }
     }
 
     #[test]
     fn the_file_of_the_project_is_well_formed() {
-        load(&crate::paths::Paths::discover().exceptions()).unwrap();
+        let paths = crate::paths::Paths::discover();
+        let targets = crate::images::names(&paths).unwrap();
+        load(&paths.exceptions(), &targets).unwrap();
     }
 }

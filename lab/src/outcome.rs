@@ -89,6 +89,13 @@ pub struct Counts {
     pub skipped: usize,
 }
 
+impl Counts {
+    /// All of them.
+    pub fn total(&self) -> usize {
+        self.passed + self.failed + self.skipped
+    }
+}
+
 impl SuiteResult {
     /// How many cases ended how.
     pub fn counts(&self) -> Counts {

@@ -113,6 +113,7 @@ pub const TEST_PACKAGES: &[Package] = &[
     ("cpio", "cpio"),
     ("setpriv", "util-linux"),
     ("pkg-config", "pkg-config"),
+    ("chromium", "chromium"),
     LIBFUSE,
 ];
 

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use dynamicfs::config::Preset;
 use dynamicfs_lab::conformance::{self, Conformance, Plan, judge};
 use dynamicfs_lab::exceptions::Exception;
+use dynamicfs_lab::images::{self, HOST};
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
 use dynamicfs_lab::suites::{Programs, Suite};
@@ -155,7 +156,7 @@ impl Args {
         let volumes = self.volumes(paths)?;
         let programs = Programs::of(paths);
         let ran = conformance::run(&plan.cells(), &volumes, &programs, progress);
-        Ok(judge(&ran, exceptions))
+        Ok(judge(HOST, &ran, exceptions))
     }
 }
 
@@ -179,7 +180,7 @@ pub(crate) fn prepare_suites(paths: &Paths, suites: &[Suite]) -> Result<()> {
 
 pub(crate) fn run(args: &Args) -> Result<bool> {
     let paths = Paths::discover();
-    let exceptions = exceptions::load(&paths.exceptions())?;
+    let exceptions = exceptions::load(&paths.exceptions(), &images::names(&paths)?)?;
     if !namespace::is_isolated() {
         args.prepare(&paths)?;
     }

@@ -58,3 +58,15 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Args;
+
+    #[test]
+    fn the_verbs_and_their_options_make_sense() {
+        Args::command().debug_assert();
+    }
+}

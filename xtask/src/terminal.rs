@@ -5,6 +5,7 @@ use std::io::{IsTerminal, stdout};
 
 use dynamicfs_lab::bench::render;
 use dynamicfs_lab::bench::result::{Bench, Row};
+use dynamicfs_lab::report::{self, Report};
 
 /// Columns where nobody looks: a file, a pipe.
 const WIDTH: u16 = 120;
@@ -23,13 +24,9 @@ pub(crate) fn width() -> u16 {
         .unwrap_or(WIDTH)
 }
 
-/// The text in bold and a colour (ECMA-48), where there are colours.
-pub(crate) fn paint(colour: &str, text: &str) -> String {
-    if has_colours() {
-        format!("\x1b[1;{colour}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
+/// A run of the lab.
+pub(crate) fn report(report: &Report) -> String {
+    report::summary(report, has_colours(), width())
 }
 
 /// A run of the bench.

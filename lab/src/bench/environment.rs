@@ -11,6 +11,7 @@ use rustix::system::sysinfo;
 use super::cpus;
 use super::result::Environment;
 use crate::process;
+use crate::report::{Host, Revision};
 
 /// The kernel counts load averages in 65,536ths (sysinfo(2)).
 const LOAD_UNIT: f64 = 65_536.0;
@@ -33,19 +34,15 @@ impl Observer {
     ///
     /// When `/proc` cannot be read.
     pub fn begin(storage: impl Into<String>, version: impl Into<String>) -> Result<Self> {
-        let cpuinfo = read("/proc/cpuinfo")?;
-        let info = sysinfo();
+        let host = host()?;
         let environment = Environment {
-            kernel: rustix::system::uname()
-                .release()
-                .to_string_lossy()
-                .into_owned(),
-            processor: processor(&cpuinfo).unwrap_or("unknown").to_owned(),
-            cpus: cpus::allowed()?.len(),
-            memory: info.totalram * u64::from(info.mem_unit),
+            kernel: host.kernel,
+            processor: host.cpu,
+            cpus: host.cpus,
+            memory: host.memory_bytes,
             governor: governor(),
-            virtual_machine: has_hypervisor(&cpuinfo),
-            load: info.loads[0] as f64 / LOAD_UNIT,
+            virtual_machine: has_hypervisor(&read("/proc/cpuinfo")?),
+            load: sysinfo().loads[0] as f64 / LOAD_UNIT,
             steal: 0.0,
             storage: storage.into(),
             dynamicfs: version.into(),
@@ -69,23 +66,44 @@ impl Observer {
     }
 }
 
+/// What this machine is.
+///
+/// # Errors
+///
+/// When `/proc` cannot be read.
+pub fn host() -> Result<Host> {
+    let cpuinfo = read("/proc/cpuinfo")?;
+    let info = sysinfo();
+    Ok(Host {
+        kernel: rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned(),
+        cpu: processor(&cpuinfo).unwrap_or("unknown").to_owned(),
+        cpus: cpus::allowed()?.len(),
+        memory_bytes: info.totalram * u64::from(info.mem_unit),
+    })
+}
+
 /// This moment, UTC, as RFC 3339, exact to the second.
 pub fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-/// `version` with the commit of `checkout` and whether tracked files differ from it:
-/// `0.1.0 (1a2b3c4, dirty)`. `version` alone where there is no repository, or no git.
-pub fn version_of(version: &str, checkout: &Path) -> String {
-    let Some(commit) = git(checkout, &["rev-parse", "--short", "HEAD"]) else {
-        return version.to_owned();
-    };
+/// `version` with the commit of `checkout`, where there is a repository and git.
+pub fn revision(version: &str, checkout: &Path) -> Revision {
+    let commit = git(checkout, &["rev-parse", "--short", "HEAD"]);
     let changes = git(checkout, &["status", "--porcelain", "--untracked-files=no"]);
-    let dirty = match changes.as_deref() {
-        Some("") => "",
-        _ => ", dirty",
-    };
-    format!("{version} ({commit}{dirty})")
+    Revision {
+        version: version.to_owned(),
+        commit,
+        clean: changes.as_deref() == Some(""),
+    }
+}
+
+/// [`revision`] in a line.
+pub fn version_of(version: &str, checkout: &Path) -> String {
+    revision(version, checkout).to_string()
 }
 
 fn git(checkout: &Path, arguments: &[&str]) -> Option<String> {

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::{Context, Result, ensure};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
@@ -21,13 +22,7 @@ impl Bench {
     ///
     /// When the run cannot be expressed in JSON.
     pub fn to_json(&self) -> Result<String> {
-        let mut bytes = Vec::new();
-        self.serialize(&mut Serializer::with_formatter(
-            &mut bytes,
-            Compact::default(),
-        ))?;
-        bytes.push(b'\n');
-        Ok(String::from_utf8(bytes)?)
+        write(self, DEEPEST_LINE)
     }
 
     /// From JSON.
@@ -36,31 +31,50 @@ impl Bench {
     ///
     /// When it is not a run, or one of a format that this program does not know.
     pub fn from_json(text: &str) -> Result<Bench> {
-        #[derive(Deserialize)]
-        struct Version {
-            format: u32,
-        }
-        let Version { format } = serde_json::from_str(text)
-            .context("not a run of `cargo xtask bench`: no field \"format\"")?;
-        ensure!(
-            format == FORMAT,
-            "the run has format {format}, this program reads format {FORMAT}: \
-             use the version of dynamicfs that wrote it, or measure again"
-        );
-        serde_json::from_str(text).context("not a run of `cargo xtask bench`")
+        read(text, FORMAT, "a run of `cargo xtask bench`")
     }
 }
 
+/// As JSON, what is deeper than `deepest` on one line; fractions rounded to five significant digits.
+pub(crate) fn write(value: &impl Serialize, deepest: usize) -> Result<String> {
+    let mut bytes = Vec::new();
+    let formatter = Compact {
+        pretty: PrettyFormatter::new(),
+        depth: 0,
+        deepest,
+    };
+    value.serialize(&mut Serializer::with_formatter(&mut bytes, formatter))?;
+    bytes.push(b'\n');
+    Ok(String::from_utf8(bytes)?)
+}
+
+/// From JSON, when its field `format` is this one. `what` it should be, for errors.
+pub(crate) fn read<T: DeserializeOwned>(text: &str, format: u32, what: &str) -> Result<T> {
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+    }
+    let version: Version =
+        serde_json::from_str(text).with_context(|| format!("not {what}: no field \"format\""))?;
+    ensure!(
+        version.format == format,
+        "the run has format {}, this program reads format {format}: use the version of dynamicfs that \
+         wrote it, or measure again",
+        version.format
+    );
+    serde_json::from_str(text).with_context(|| format!("not {what}"))
+}
+
 /// Pretty above a depth, on one line below it.
-#[derive(Default)]
 struct Compact {
     pretty: PrettyFormatter<'static>,
     depth: usize,
+    deepest: usize,
 }
 
 impl Compact {
     fn is_pretty(&self) -> bool {
-        self.depth <= DEEPEST_LINE
+        self.depth <= self.deepest
     }
 }
 

@@ -19,7 +19,7 @@ mod cpus;
 mod daemons;
 pub mod environment;
 mod gate;
-mod json;
+pub(crate) mod json;
 mod judge;
 mod mounted;
 pub mod peers;
@@ -31,7 +31,7 @@ pub mod result;
 mod rooms;
 mod run;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod site;
 pub mod statistics;
 mod view;

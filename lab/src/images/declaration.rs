@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::paths::Paths;
 
+/// The target that is the machine itself.
+pub const HOST: &str = "host";
+
 /// What runs a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -181,10 +184,18 @@ struct KernelFile {
 ///
 /// When a file cannot be read, or declares something that makes no sense.
 pub fn load_all(paths: &Paths) -> Result<Vec<Target>> {
-    let directory = paths.vm_images();
-    let mut names: Vec<String> = toml_stems(&directory)?;
+    let mut names = names(paths)?;
     names.sort_by_cached_key(|name| version_key(name));
     names.iter().map(|name| load(paths, name)).collect()
+}
+
+/// The names of all targets.
+///
+/// # Errors
+///
+/// When the directory of declarations cannot be read.
+pub fn names(paths: &Paths) -> Result<Vec<String>> {
+    toml_stems(&paths.vm_images())
 }
 
 /// Reads one target.

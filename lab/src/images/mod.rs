@@ -21,7 +21,7 @@ mod update;
 pub use build::{Image, build, prune, tools};
 pub use cache::Pruned;
 pub use declaration::{
-    Backend, Disks, Guest, Kernel, ModuleRequest, Profile, Target, load, load_all,
+    Backend, Disks, Guest, HOST, Kernel, ModuleRequest, Profile, Target, load, load_all, names,
 };
 pub use kernel::Module;
 pub use list::{Listed, list, table};

@@ -1,8 +1,10 @@
 //! `cargo xtask lab`, a module a verb.
 
 mod build;
+mod diff;
 mod image;
 mod list;
+mod report;
 mod review;
 mod run;
 
@@ -11,10 +13,14 @@ use clap::Subcommand;
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
-    /// Run suites and workloads, and write target/lab/report.md and report.json
+    /// Run suites and workloads, and write target/lab/runs/RUN/report.html, .md and .json
     Run(run::Args),
-    /// Show how the last run differs from the accepted one in tests/snapshots
+    /// Show the report of a run again
+    Report(report::Args),
+    /// Show how a run differs from what was accepted in tests/snapshots, or accept it
     Review(review::Args),
+    /// Tell what changed between two runs
+    Diff(diff::Args),
     /// List the targets, with their kernels and what of them is built
     List,
     /// Build the images of guests (needs root)
@@ -27,7 +33,9 @@ pub(crate) enum Verb {
 pub(crate) fn run(verb: &Verb) -> Result<bool> {
     match verb {
         Verb::Run(args) => run::run(args),
+        Verb::Report(args) => report::run(args),
         Verb::Review(args) => review::run(args),
+        Verb::Diff(args) => diff::run(args),
         Verb::List => list::run(),
         Verb::Build(args) => build::run(args),
         Verb::Image(verb) => image::run(verb),

@@ -45,18 +45,6 @@ pub fn document(bench: &Bench) -> String {
     text
 }
 
-/// The ratios and what must be known beside them, as a part of another document.
-pub fn section(bench: &Bench) -> String {
-    let troubles = troubles(bench);
-    let gap = if troubles.is_empty() { "" } else { "\n" };
-    format!(
-        "{}.\n\n{}\n\n{}{gap}{troubles}",
-        facts::headline(bench),
-        legend(),
-        ratios(bench)
-    )
-}
-
 /// A table of ratios for each group.
 pub(crate) fn ratios(bench: &Bench) -> String {
     let others: Vec<&str> = others(bench);
@@ -111,7 +99,7 @@ pub(crate) fn median_lead(bench: &Bench, row: &Row) -> String {
 }
 
 /// The ratio with its range and noise; that it failed.
-fn ratio(row: &Row, contestant: &str) -> String {
+pub(crate) fn ratio(row: &Row, contestant: &str) -> String {
     shown(row, contestant, format::spread)
 }
 
@@ -292,7 +280,8 @@ fn workloads(bench: &Bench) -> String {
     table::markdown(["workload", "one operation", "when the clock starts"], rows)
 }
 
-fn troubles(bench: &Bench) -> String {
+/// What failed, and what is noisy.
+pub(crate) fn troubles(bench: &Bench) -> String {
     let mut text = String::new();
     for (row, cell, reason) in bench.failed() {
         let _ = writeln!(
@@ -307,7 +296,8 @@ fn troubles(bench: &Bench) -> String {
     text
 }
 
-fn others(bench: &Bench) -> Vec<&str> {
+/// Who took part beside ext4.
+pub(crate) fn others(bench: &Bench) -> Vec<&str> {
     bench
         .running()
         .map(|one| one.name.as_str())

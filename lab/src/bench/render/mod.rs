@@ -10,6 +10,5 @@ mod terminal;
 
 pub use self::changes::text as changes;
 pub use self::html::page as html;
-pub use self::markdown::{document as markdown, section};
-pub(crate) use self::table::as_markdown;
+pub use self::markdown::document as markdown;
 pub use self::terminal::{detail as terminal_detail, summary as terminal};

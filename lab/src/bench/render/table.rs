@@ -18,7 +18,7 @@ where
 }
 
 /// An existing table in Markdown.
-pub(crate) fn as_markdown(mut table: Table) -> String {
+fn as_markdown(mut table: Table) -> String {
     table.load_style(ASCII_MARKDOWN);
     table.trim_fmt() + "\n"
 }
