@@ -250,6 +250,10 @@ impl Builder<'_> {
         }
         ensure_packages(IMAGE_PACKAGES)?;
         let maker = self.cache.maker(self.progress)?;
+        if let Some(path) = self.cache.entry(name) {
+            // Made by the one that was waited for.
+            return Ok(path);
+        }
         let start = Instant::now();
         let path = maker.get(name, |part| make(&maker, part))?;
         let mib = allocated(&path)? >> 20;

@@ -14,7 +14,7 @@ use crate::paths::Paths;
 pub struct Listed {
     /// The declaration.
     pub target: Target,
-    /// Its kernel, with the pinned version.
+    /// The pinned version of its kernel, and the suite of the archive that has it.
     pub kernel: String,
     /// What the parts that are built take on disk, in bytes; `None` when some are missing.
     pub built: Option<u64>,
@@ -46,16 +46,12 @@ pub fn list(paths: &Paths) -> Result<Vec<Listed>> {
 }
 
 fn kernel_words(guest: &Guest, target: &Target, lock: &Lock) -> String {
-    match (&guest.kernel, lock.kernel_of(target)) {
-        (Kernel::Files { image, .. }, _) => image.display().to_string(),
-        (Kernel::Packages { suite, .. }, Ok(packages)) => {
-            packages.last().map_or_else(String::new, |package| {
-                format!("{} {} ({suite})", package.name, package.version)
-            })
-        }
-        (Kernel::Packages { packages, suite }, Err(_)) => {
-            format!("{} ({suite}), not pinned", packages.join(", "))
-        }
+    match &guest.kernel {
+        Kernel::Files { image, .. } => image.display().to_string(),
+        Kernel::Packages { packages, suite } => match lock.kernel_of(target).as_deref() {
+            Ok([first, ..]) => format!("{}, {suite}", first.version),
+            _ => format!("{} of {suite}, not pinned", packages.join(", ")),
+        },
     }
 }
 
