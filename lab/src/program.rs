@@ -129,12 +129,21 @@ impl fmt::Display for Late {
 ///
 /// When it fails, or with [`Late`].
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<String> {
+    run_as(&words(command), command, limit)
+}
+
+/// [`run`] for a command whose words would hide what it said: errors call it `name`.
+///
+/// # Errors
+///
+/// Those of [`run`].
+pub(crate) fn run_as(name: &str, command: &mut Command, limit: Duration) -> Result<String> {
     let finished = process::run(command, limit)?;
     if finished.code.is_none() {
-        return Err(anyhow!(Late).context(words(command)));
+        return Err(anyhow!(Late).context(name.to_owned()));
     }
     if !finished.success() {
-        bail!("{}", failure(command, &finished));
+        bail!("{}", failure(name, &finished));
     }
     Ok(finished.stdout)
 }
@@ -159,13 +168,13 @@ fn words(command: &Command) -> String {
     words.join(" ")
 }
 
-fn failure(command: &Command, finished: &Finished) -> String {
+fn failure(name: &str, finished: &Finished) -> String {
     let said = if finished.stderr.trim().is_empty() {
         &finished.stdout
     } else {
         &finished.stderr
     };
-    format!("{}: {}: {}", words(command), finished.ending(), tail(said))
+    format!("{name}: {}: {}", finished.ending(), tail(said))
 }
 
 fn tail(text: &str) -> String {

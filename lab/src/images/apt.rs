@@ -14,7 +14,7 @@ use wildmatch::WildMatch;
 use super::lock::Locked;
 use super::tree::contained;
 use crate::process;
-use crate::program::run;
+use crate::program::{run, run_as};
 
 /// Signs the archive of every suite.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -28,9 +28,18 @@ const LOCAL: Duration = Duration::from_secs(60);
 /// For what fetches: a kernel has 40 MB.
 pub(super) const FETCH: Duration = Duration::from_secs(20 * 60);
 
-/// What is to be done when the network fails.
-pub(super) const NETWORK: &str =
-    "check the network and run the same command again: what is complete stays";
+/// Adds what to do to an error of apt's when it could not fetch.
+pub(super) fn advise(error: anyhow::Error) -> anyhow::Error {
+    // "Failed to fetch", "Unable to fetch".
+    if format!("{error:#}").contains("to fetch") {
+        error.context(
+            "Debian's archive cannot be reached: check the network and run the same command again; \
+             what is complete stays",
+        )
+    } else {
+        error
+    }
+}
 
 /// The address of Debian's archive.
 pub(super) fn mirror() -> Result<String> {
@@ -41,7 +50,7 @@ pub(super) fn mirror() -> Result<String> {
         return Ok(mirror);
     }
     // A fresh container has no package lists, and so does not know whose archive it uses.
-    run(contained("apt-get").arg("update"), FETCH).context(NETWORK)?;
+    run_as("apt-get update", contained("apt-get").arg("update"), FETCH).map_err(advise)?;
     configured_mirror()?.with_context(|| {
         format!(
             "apt knows no mirror of Debian here; name one: {MIRROR}=http://… with the same command"
@@ -138,12 +147,10 @@ impl Archive {
 
     /// Fetches the package lists.
     pub(super) fn refresh(&self) -> Result<()> {
-        run(self.command("apt-get").args(["-q", "update"]), FETCH).with_context(|| {
-            format!(
-                "cannot fetch the package lists of {}: {NETWORK}",
-                self.suite
-            )
-        })?;
+        let mut update = self.command("apt-get");
+        update.args(["-q", "update"]);
+        let name = format!("apt-get update, {}", self.suite);
+        run_as(&name, &mut update, FETCH).map_err(advise)?;
         Ok(())
     }
 
@@ -161,7 +168,9 @@ impl Archive {
     /// The newest package whose name matches `wanted`, which may have a `*`.
     pub(super) fn newest(&self, wanted: &str) -> Result<Locked> {
         let prefix = wanted.split('*').next().unwrap_or_default();
-        let names = run(self.command("apt-cache").args(["pkgnames", prefix]), LOCAL)?;
+        let mut list = self.command("apt-cache");
+        list.args(["pkgnames", prefix]);
+        let names = run_as("apt-cache pkgnames", &mut list, LOCAL)?;
         let pattern = WildMatch::new(wanted);
         let mut newest: Option<(String, Available)> = None;
         for name in names.lines().filter(|name| pattern.matches(name)) {
@@ -208,13 +217,9 @@ impl Archive {
             }
         }
         let what = format!("{}={}", package.name, package.version);
-        run(
-            self.command("apt-get")
-                .args(["-q", "download", &what])
-                .current_dir(directory),
-            FETCH,
-        )
-        .with_context(|| format!("cannot fetch {what}: {NETWORK}"))?;
+        let mut fetch = self.command("apt-get");
+        fetch.args(["-q", "download", &what]).current_dir(directory);
+        run_as(&format!("apt-get download {what}"), &mut fetch, FETCH).map_err(advise)?;
         Ok(())
     }
 

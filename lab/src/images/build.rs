@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::apt::Archive;
-use super::cache::{Cache, Maker, Pruned, allocated};
+use super::cache::{Cache, Pruned, allocated};
 use super::declaration::{Disks, Guest, Kernel, Target, load_all};
 use super::kernel::{self, Module, Unpacked};
 use super::lock::{Lock, Locked};
@@ -235,11 +235,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     /// The entry of that name; the right to make it is asked for only when it is not there.
-    fn get(
-        &self,
-        name: &str,
-        make: impl FnOnce(&Maker<'_>, &Path) -> Result<()>,
-    ) -> Result<PathBuf> {
+    fn get(&self, name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         if let Some(path) = self.cache.entry(name) {
             return Ok(path);
         }
@@ -255,7 +251,7 @@ impl Builder<'_> {
             return Ok(path);
         }
         let start = Instant::now();
-        let path = maker.get(name, |part| make(&maker, part))?;
+        let path = maker.get(name, make)?;
         let mib = allocated(&path)? >> 20;
         let seconds = start.elapsed().as_secs_f64();
         self.progress
@@ -265,7 +261,7 @@ impl Builder<'_> {
 
     fn tools(&self) -> Result<ToolsTree> {
         let root = root::load(self.paths, TOOLS)?;
-        let entry = self.get(&root_entry(&root, self.lock), |_, part| {
+        let entry = self.get(&root_entry(&root, self.lock), |part| {
             self.progress.step("the tools that boot guests: packages");
             let (tree, manifest) = (part.join(TREE), part.join(MANIFEST));
             self.bootstrap(&root, Format::Directory, &tree, &manifest, part)
@@ -274,7 +270,7 @@ impl Builder<'_> {
     }
 
     fn root(&self, root: &Root, tools: &ToolsTree) -> Result<PathBuf> {
-        self.get(&root_entry(root, self.lock), |_, part| {
+        self.get(&root_entry(root, self.lock), |part| {
             self.progress.step(&format!("root {}: packages", root.name));
             let (tar, manifest) = (part.join("root.tar"), part.join(MANIFEST));
             self.bootstrap(root, Format::Tar, &tar, &manifest, part)?;
@@ -307,32 +303,36 @@ impl Builder<'_> {
         name: &str,
         tools: &ToolsTree,
     ) -> Result<PathBuf> {
-        self.get(name, |maker, part| {
-            let wanted = &guest.modules;
-            if let Kernel::Files { image, modules } = &guest.kernel {
-                return kernel::gather(image, modules, wanted, tools, part);
-            }
-            let packages = self.lock.kernel_of(target)?;
-            let packages: Vec<PathBuf> = packages
-                .into_iter()
-                .map(|package| self.package(maker, package))
-                .collect::<Result<_>>()?;
+        if let Some(path) = self.cache.entry(name) {
+            return Ok(path);
+        }
+        let packages: Vec<PathBuf> = self
+            .lock
+            .kernel_of(target)?
+            .into_iter()
+            .map(|package| self.package(package))
+            .collect::<Result<_>>()?;
+        self.get(name, |part| {
             self.progress
-                .step(&format!("kernel of {}: unpack", target.name));
-            kernel::unpack(&packages, wanted, tools, part)
+                .step(&format!("kernel of {}: modules", target.name));
+            match &guest.kernel {
+                Kernel::Packages { .. } => kernel::unpack(&packages, &guest.modules, tools, part),
+                Kernel::Files { image, modules } => {
+                    kernel::gather(image, modules, &guest.modules, tools, part)
+                }
+            }
         })
     }
 
     /// The file of a package: the one that the lock means, or an error.
-    fn package(&self, maker: &Maker<'_>, package: &Locked) -> Result<PathBuf> {
-        let entry = maker.get(&deb_entry(package), |part| {
-            let (name, mib) = (&package.name, package.size >> 20);
+    fn package(&self, package: &Locked) -> Result<PathBuf> {
+        let entry = self.get(&deb_entry(package), |part| {
+            let (name, version) = (&package.name, &package.version);
+            let mib = package.size.div_ceil(1 << 20);
             self.progress
-                .step(&format!("{name} {}: download {mib} MiB", package.version));
-            let lists = self
-                .cache
-                .directory()
-                .join(format!("apt-{}", package.suite));
+                .step(&format!("{name} {version}: download {mib} MiB"));
+            let lists = format!("apt-{}", package.suite);
+            let lists = self.cache.directory().join(lists);
             Archive::open(&lists, &package.suite)?.download(package, part)?;
             verify(&only_file(part)?, package)
         })?;
@@ -355,7 +355,8 @@ fn verify(file: &Path, package: &Locked) -> Result<()> {
     let found = hash_file(file)?;
     if found != package.sha256 {
         bail!(
-            "{} {} has SHA-256 {found}, and {} in vm-images/images.lock",
+            "{} {} has SHA-256 {found}, and {} in vm-images/images.lock; what the archive has is \
+             pinned by: cargo xtask lab image update",
             package.name,
             package.version,
             package.sha256

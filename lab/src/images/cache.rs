@@ -19,7 +19,7 @@ use crate::progress::Progress;
 const PART: &str = ".part";
 
 /// With less room than this, whatever failed probably failed for want of it.
-const LITTLE: u64 = 256 << 20;
+const LITTLE: u64 = 64 << 20;
 
 /// The directory of entries.
 #[derive(Debug, Clone)]
@@ -118,9 +118,11 @@ impl Maker<'_> {
             .and_then(|()| Ok(syncfs(File::open(&part)?)?))
             .and_then(|()| Ok(fs::rename(&part, &path)?));
         if let Err(error) = made {
+            // Before there is room again.
+            let error = self.explain(error);
             // What cannot be removed now is removed by the next run.
             let _ = fs::remove_dir_all(&part);
-            return Err(self.explain(error).context(format!("cannot make {name}")));
+            return Err(error.context(format!("cannot make {name}")));
         }
         Ok(path)
     }
@@ -129,14 +131,16 @@ impl Maker<'_> {
     fn explain(&self, error: anyhow::Error) -> anyhow::Error {
         let directory = &self.cache.directory;
         let free = statvfs(directory).map_or(u64::MAX, |info| info.f_bavail * info.f_frsize);
-        if free >= LITTLE {
+        // Some programs remove what they made before they say so.
+        let said = format!("{error:#}").contains("No space left on device");
+        if free >= LITTLE && !said {
             return error;
         }
         error.context(format!(
-            "only {} MiB are free at {}: make room (cargo xtask lab image prune) and run the same \
-             command again",
-            free >> 20,
-            directory.display()
+            "there is no room at {} ({} MiB are free): make some (cargo xtask lab image prune) and \
+             run the same command again",
+            directory.display(),
+            free >> 20
         ))
     }
 
@@ -232,6 +236,19 @@ mod tests {
         assert_eq!(cache.names().unwrap(), ["lock"]);
         maker.get("root-1", make("whole")).unwrap();
         assert!(cache.entry("root-1").is_some());
+    }
+
+    #[test]
+    fn want_of_room_is_named_whoever_says_it() {
+        let (_dir, cache) = cache();
+        let maker = cache.maker(&Progress::new(1)).unwrap();
+        let error = maker
+            .get("root-1", |_| {
+                Err(anyhow!("tar: x: No space left on device"))
+            })
+            .unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("cargo xtask lab image prune"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::declaration::Disks;
 use crate::image::UUID;
-use crate::program::run;
+use crate::program::run_as;
 
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
@@ -65,13 +65,14 @@ fn make(
             "hash_seed={UUID},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0"
         ));
     more(&mut mke2fs);
-    run(mke2fs.arg(disk), LIMIT)?;
+    run_as("mke2fs", mke2fs.arg(disk), LIMIT)?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::run;
     use std::fs;
 
     fn mke2fs() -> Command {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::declaration::ModuleRequest;
 use super::tree::{ToolsTree, contained};
-use crate::program::run;
+use crate::program::run_as;
 
 /// Raised when the same packages are to give another entry.
 pub(super) const RECIPE: u32 = 1;
@@ -70,10 +70,10 @@ pub(super) fn unpack(
 ) -> Result<()> {
     let unpacked = entry.join("unpacked");
     for package in packages {
-        run(
-            contained("dpkg-deb").arg("-x").arg(package).arg(&unpacked),
-            LIMIT,
-        )?;
+        let mut unpack = contained("dpkg-deb");
+        unpack.arg("-x").arg(package).arg(&unpacked);
+        let name = format!("dpkg-deb -x {}", package.display());
+        run_as(&name, &mut unpack, LIMIT)?;
     }
     let image = only(
         &unpacked,
@@ -99,14 +99,9 @@ pub(super) fn unpack(
     let modules = stage.join("lib/modules").join(&release);
     fs::rename(&image, entry.join("image"))?;
     fs::rename(&found, &modules)?;
-    run(
-        tools
-            .command("depmod", &[entry])
-            .arg("-b")
-            .arg(&stage)
-            .arg(&release),
-        LIMIT,
-    )?;
+    let mut depmod = tools.command("depmod", &[entry]);
+    depmod.arg("-b").arg(&stage).arg(&release);
+    run_as("depmod", &mut depmod, LIMIT)?;
     gather_modules(&modules, wanted, tools, entry, PathBuf::from("image"))?;
     fs::remove_dir_all(&stage)?;
     fs::remove_dir_all(&unpacked)?;
@@ -180,7 +175,7 @@ fn copy_module(from: &Path, to: &Path, tools: &ToolsTree) -> Result<()> {
             copy(&compressed)?;
             let directory = to.parent().context("a module in no directory")?;
             let mut xz = tools.command("xz", &[directory]);
-            run(xz.arg("--decompress").arg(&compressed), LIMIT)?;
+            run_as("xz", xz.arg("--decompress").arg(&compressed), LIMIT)?;
         }
         other => bail!(
             "{}: cannot read modules of the form .{other}",
@@ -339,6 +334,32 @@ mod tests {
     fn a_module_that_the_kernel_lacks_is_named() {
         let error = Order::resolve(DEP, "", &[request("zfs")]).unwrap_err();
         assert!(error.to_string().contains("no module zfs"), "{error}");
+    }
+
+    #[test]
+    fn a_kernel_that_is_no_package_keeps_its_image_and_needs_modules_dep() {
+        let dir = tempfile::tempdir().unwrap();
+        let modules = dir.path().join("6.99-own");
+        let entry = dir.path().join("entry");
+        fs::create_dir_all(modules.join("kernel/fs/fuse")).unwrap();
+        fs::create_dir(&entry).unwrap();
+        fs::write(modules.join("kernel/fs/fuse/fuse.ko"), "module").unwrap();
+        fs::write(modules.join("modules.builtin"), "").unwrap();
+        let image = dir.path().join("bzImage");
+        let tools = ToolsTree::new(dir.path().to_owned());
+        let wanted = [request("fuse")];
+        let error = gather(&image, &modules, &wanted, &tools, &entry).unwrap_err();
+        assert!(error.to_string().contains("no modules.dep"), "{error}");
+        fs::write(modules.join("modules.dep"), "kernel/fs/fuse/fuse.ko:\n").unwrap();
+        gather(&image, &modules, &wanted, &tools, &entry).unwrap();
+        let unpacked = Unpacked::load(&entry).unwrap();
+        assert_eq!(
+            (&unpacked.image, unpacked.release.as_str()),
+            (&image, "6.99-own")
+        );
+        let file = &unpacked.modules[0].file;
+        assert_eq!(file, &entry.join("modules/00-fuse.ko"));
+        assert_eq!(fs::read_to_string(file).unwrap(), "module");
     }
 
     #[test]

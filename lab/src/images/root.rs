@@ -13,7 +13,7 @@ use super::declaration::toml_stems;
 use super::tree::contained;
 use crate::hash::hash_bytes;
 use crate::paths::Paths;
-use crate::program::run;
+use crate::program::run_as;
 
 /// Raised when the same declaration is to give another tree.
 const RECIPE: u32 = 1;
@@ -161,7 +161,7 @@ impl Root {
             .arg(&self.suite)
             .arg(to)
             .arg(apt::source(&apt::mirror()?, &self.suite));
-        run(&mut command, LIMIT).context(apt::NETWORK)?;
+        run_as("mmdebstrap", &mut command, LIMIT).map_err(apt::advise)?;
         Ok(())
     }
 }
