@@ -78,11 +78,6 @@ impl Paths {
         self.target.join("debug").join(name)
     }
 
-    /// What each run of the lab left: a directory a run.
-    pub fn runs(&self) -> PathBuf {
-        self.lab().join("runs")
-    }
-
     /// The accepted differences.
     pub fn exceptions(&self) -> PathBuf {
         self.root.join("lab/exceptions.toml")

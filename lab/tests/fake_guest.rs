@@ -19,6 +19,7 @@ use dynamicfs_lab::guest::protocol::{self, Event, PROTOCOL, Step, StepOutcome, h
 use dynamicfs_lab::machine::{Guest, Limits, Stream};
 use dynamicfs_lab::outcome::{Case, Outcome, SuiteResult};
 use dynamicfs_lab::progress::Progress;
+use dynamicfs_lab::report::Revision;
 use dynamicfs_lab::schedule::{RunPlan, Site, Store, TargetPlan, run};
 use dynamicfs_lab::suites::Suite;
 use dynamicfs_lab::target::Permissions;
@@ -275,7 +276,11 @@ impl Lab {
             started: "2026-01-02T03:04:05Z".to_owned(),
             profile: "quick".to_owned(),
             command: String::new(),
-            version: String::new(),
+            version: Revision {
+                version: String::new(),
+                commit: None,
+                clean: true,
+            },
             targets,
         };
         Lab {

@@ -89,8 +89,11 @@ impl<W: Write> Archive<W> {
 mod tests {
     use super::*;
 
-    /// Path, mode, rdev and content of each entry, by the format's description.
-    fn read(mut bytes: &[u8]) -> Vec<(String, u32, (u32, u32), Vec<u8>)> {
+    /// Path, mode, number of the device, and content.
+    type Entry = (String, u32, (u32, u32), Vec<u8>);
+
+    /// Each entry, by the format's description.
+    fn read(mut bytes: &[u8]) -> Vec<Entry> {
         let mut entries = Vec::new();
         loop {
             assert_eq!(&bytes[..6], b"070701");
@@ -121,18 +124,15 @@ mod tests {
         archive.file("init", 0o755, b"hello").unwrap();
         archive.file("empty", 0o644, b"").unwrap();
         let entries = read(&archive.finish().unwrap());
-        let expected: Vec<(&str, u32, (u32, u32), &[u8])> = vec![
-            ("dev", 0o040_755, (0, 0), b""),
-            ("dev/console", 0o020_600, (5, 1), b""),
-            ("init", 0o100_755, (0, 0), b"hello"),
-            ("empty", 0o100_644, (0, 0), b""),
+        let entry = |path: &str, mode, device, content: &[u8]| -> Entry {
+            (path.to_owned(), mode, device, content.to_vec())
+        };
+        let expected = [
+            entry("dev", 0o040_755, (0, 0), b""),
+            entry("dev/console", 0o020_600, (5, 1), b""),
+            entry("init", 0o100_755, (0, 0), b"hello"),
+            entry("empty", 0o100_644, (0, 0), b""),
         ];
-        let entries: Vec<(&str, u32, (u32, u32), &[u8])> = entries
-            .iter()
-            .map(|(path, mode, device, content)| {
-                (path.as_str(), *mode, *device, content.as_slice())
-            })
-            .collect();
         assert_eq!(entries, expected);
     }
 }

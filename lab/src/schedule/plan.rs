@@ -8,6 +8,7 @@ use crate::bench::result::Settings;
 use crate::conformance::Plan;
 use crate::guest::protocol::{Step, Workloads};
 use crate::images::{Backend, Profile, Target};
+use crate::report::Revision;
 use crate::suites::Suite;
 use crate::target::Permissions;
 use crate::workload;
@@ -41,8 +42,8 @@ pub struct Request {
     pub permissions: Option<Vec<Permissions>>,
     /// Whether to measure.
     pub workloads: bool,
-    /// Version of dynamicfs, for the report.
-    pub version: String,
+    /// What is tested.
+    pub version: Revision,
     /// The command line, for the report.
     pub command: String,
 }
@@ -135,7 +136,7 @@ impl Request {
                 turn_ms: if host { 50 } else { 150 },
                 quick: true,
             },
-            version: self.version.clone(),
+            version: self.version.to_string(),
             command: self.command.clone(),
         })
     }

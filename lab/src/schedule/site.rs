@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::run::Site;
+use super::store::{Facts, Store};
 use crate::images::{self, Backend, Disks, Image, Target};
 use crate::machine::{Accelerator, Disk, Guest, Host, Qemu, Uml, Writes};
 use crate::paths::Paths;
@@ -114,12 +115,24 @@ impl Sites {
         }
     }
 
-    /// How a target's guests are executed; `None` where nothing is virtual.
-    pub fn accelerator_of(&self, target: &str) -> Option<Accelerator> {
-        match self.sites.get(target)? {
-            RealSite::Host(_) => None,
-            RealSite::Guest(guest) => guest.accelerator,
+    /// Keeps what a run's targets are made of.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn describe(&self, store: &Store) -> Result<()> {
+        for (target, site) in &self.sites {
+            if let RealSite::Guest(guest) = site {
+                let facts = Facts {
+                    accelerator: guest.accelerator,
+                    image: guest.image.id.clone(),
+                    packages: guest.image.packages.clone(),
+                    ..store.facts(target)?
+                };
+                store.keep_facts(target, &facts)?;
+            }
         }
+        Ok(())
     }
 
     /// Found out once, with the first kernel that there is.
@@ -140,14 +153,6 @@ impl Sites {
         }
         self.accelerator = Some(found);
         Ok(found)
-    }
-
-    /// What a target's guests are made of; `None` on this machine.
-    pub fn image(&self, target: &str) -> Option<&Image> {
-        match self.sites.get(target)? {
-            RealSite::Host(_) => None,
-            RealSite::Guest(guest) => Some(&guest.image),
-        }
     }
 }
 

@@ -11,7 +11,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::guest::protocol::{Step, StepOutcome};
+use crate::machine::Accelerator;
 use crate::machine::alarms::Alarm;
+use crate::report::Revision;
 use crate::suites::Suite;
 
 /// What a run is to do.
@@ -23,8 +25,8 @@ pub struct RunPlan {
     pub profile: String,
     /// The command line.
     pub command: String,
-    /// Version of dynamicfs, with its commit.
-    pub version: String,
+    /// What is tested.
+    pub version: Revision,
     /// Where.
     pub targets: Vec<TargetPlan>,
 }
@@ -77,6 +79,12 @@ pub struct Record {
 pub struct Facts {
     /// Release of its kernel.
     pub kernel: String,
+    /// How it is executed; `None` where nothing is virtual.
+    pub accelerator: Option<Accelerator>,
+    /// Identifier of its image; empty where there is none.
+    pub image: String,
+    /// Packages of its root file system, name and version.
+    pub packages: Vec<(String, String)>,
     /// What its kernel complained of.
     pub alarms: Vec<Alarm>,
     /// Why guests did not come to their end.
@@ -298,7 +306,11 @@ mod tests {
             started: "2026-01-02T03:04:05Z".to_owned(),
             profile: "quick".to_owned(),
             command: "cargo xtask lab run".to_owned(),
-            version: "0.1.0".to_owned(),
+            version: Revision {
+                version: "0.1.0".to_owned(),
+                commit: None,
+                clean: true,
+            },
             targets: Vec::new(),
         }
     }

@@ -3,21 +3,25 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use dynamicfs::config::Preset;
-use dynamicfs_lab::bench::environment::{now, version_of};
+use dynamicfs_lab::bench::environment::{now, revision};
 use dynamicfs_lab::images::{self, Profile, Target};
 use dynamicfs_lab::namespace::{self, WORKPLACE};
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
-use dynamicfs_lab::schedule::{self, Request, RunPlan, Sites, Store};
+use dynamicfs_lab::report::runs;
+use dynamicfs_lab::schedule::{self, Request, RunPlan, Sites, Store, assemble};
 use dynamicfs_lab::{exceptions, tools};
 
 use super::build::chosen;
+use super::review;
 use crate::build::build;
 use crate::conformance::{PermissionsChoice, PresetChoice, SuiteChoice, prepare_suites};
+use crate::terminal;
 
 /// Runs suites and workloads on ext4 and on presets, on each target, and compares.
 ///
@@ -78,7 +82,7 @@ impl ProfileChoice {
 
 pub(super) fn run(args: &Args) -> Result<bool> {
     let paths = Paths::discover();
-    let exceptions = exceptions::load(&paths.exceptions())?;
+    let exceptions = exceptions::load(&paths.exceptions(), &images::names(&paths)?)?;
     let plan = args.plan(&paths)?;
     let names: Vec<String> = plan.targets.iter().map(|one| one.name.clone()).collect();
     let targets = chosen(&paths, &names)?;
@@ -90,25 +94,36 @@ pub(super) fn run(args: &Args) -> Result<bool> {
         Some(run) => open(&paths, run)?,
         None => Store::create(&paths.runs(), &plan)?,
     };
+    let began = Instant::now();
+    execute(args, &paths, &plan, &targets, &store)?;
+    let seconds = began.elapsed().as_secs_f64();
+    let report = assemble(&store, &plan, &targets, &exceptions, seconds)?;
+    report.write(store.directory())?;
+    print!("{}", terminal::report(&report));
+    println!("report: {}", store.directory().join(runs::HTML).display());
+    Ok(review::compare(&report, &paths)? && report.is_clean())
+}
+
+/// Does what is missing of the run.
+fn execute(
+    args: &Args,
+    paths: &Paths,
+    plan: &RunPlan,
+    targets: &[Target],
+    store: &Store,
+) -> Result<()> {
     let steps = plan.targets.iter().map(|target| target.all().count()).sum();
     let progress = Progress::new(steps);
-    let rooms = Path::new(WORKPLACE).join("guests");
-    fs::create_dir(&rooms)?;
-    let shared = Path::new(WORKPLACE).join("shared");
-    fs::create_dir(&shared)?;
-    let sites = Sites::prepare(&paths, &targets, &shared, &progress)?;
-    schedule::run(
-        &plan,
-        &|name| sites.get(name),
-        args.guests,
-        &rooms,
-        &store,
-        &progress,
-    )?;
+    let [rooms, shared] = ["guests", "shared"].map(|name| Path::new(WORKPLACE).join(name));
+    for directory in [&rooms, &shared] {
+        fs::create_dir(directory)?;
+    }
+    let sites = Sites::prepare(paths, targets, &shared, &progress)?;
+    sites.describe(store)?;
+    let site = |name: &str| sites.get(name);
+    schedule::run(plan, &site, args.guests, &rooms, store, &progress)?;
     progress.finish();
-    let _ = exceptions;
-    println!("run: {}", store.directory().display());
-    Ok(true)
+    Ok(())
 }
 
 impl Args {
@@ -133,7 +148,7 @@ impl Args {
             .flat_map(|choice| choice.suites())
             .collect();
         let command = format!("cargo xtask {}", shell_words::join(env::args().skip(1)));
-        let version = version_of(env!("CARGO_PKG_VERSION"), &paths.root);
+        let version = revision(env!("CARGO_PKG_VERSION"), &paths.root);
         let request = Request {
             profile,
             presets,
