@@ -1,6 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 pub mod cache;
+// A door for the command and for programs that put something between its storage and the kernel: no
+// promise.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod config;
 pub mod filesystem;
 pub mod mount;

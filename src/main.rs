@@ -1,7 +1,5 @@
 //! The `dynamicfs` command.
 
-mod cli;
-
 fn main() -> std::process::ExitCode {
-    cli::run(std::env::args_os().collect())
+    dynamicfs::cli::run(std::env::args_os().collect(), &|storage| storage)
 }

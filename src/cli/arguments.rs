@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::config::fields;
 use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
-use dynamicfs::config::fields;
 
 use super::exit::EXIT_CODES;
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arguments::MountArgs;
 use super::exit::{Exit, Failure};
-use super::{logging, prepare, serve};
+use super::{Around, logging, prepare, serve};
 
 /// The first argument of the daemon. It is no flag of the command line: only this file knows it.
 const MARKER: &str = "--background-daemon";
@@ -81,12 +81,12 @@ pub(crate) fn start(arguments: Vec<OsString>) -> Result<(), Failure> {
 }
 
 /// Runs the daemon.
-pub(crate) fn daemon(args: &MountArgs) -> ExitCode {
+pub(crate) fn daemon(args: &MountArgs, around: &Around) -> ExitCode {
     match detach().and_then(|()| logging::start(args)).and_then(|()| {
         let prepared = prepare::prepare(args)?;
         // Nothing relative is looked up any more, and the daemon must not hold a file system.
         std::env::set_current_dir("/").map_err(anyhow::Error::from)?;
-        serve::serve(prepared, || {
+        serve::serve(prepared, around, || {
             say(&Word::Mounted)?;
             close_standard_output()
         })

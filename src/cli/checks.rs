@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use dynamicfs::config::Resolved;
-use dynamicfs::mount::{doctor, table};
-use dynamicfs::transport::Negotiated;
+use crate::config::Resolved;
+use crate::mount::{doctor, table};
+use crate::transport::Negotiated;
 
 use super::exit::{Exit, Failure};
 use super::prepare::is_explicit;

@@ -1,7 +1,7 @@
 //! `dynamicfs doctor`.
 
-use dynamicfs::mount::doctor::{Diagnosis, diagnose};
-use dynamicfs::mount::registry::RuntimeDir;
+use crate::mount::doctor::{Diagnosis, diagnose};
+use crate::mount::registry::RuntimeDir;
 
 use super::arguments::DoctorArgs;
 use super::exit::Failure;

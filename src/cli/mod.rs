@@ -22,11 +22,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::storage::FilesystemInterface;
+
 use arguments::{Cli, MountArgs, Verb};
 use exit::{Exit, Failure};
 
-/// Runs the command with the arguments of the process.
-pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
+/// What comes between the storage of a mount and the file system above it.
+pub type Around = dyn Fn(Box<dyn FilesystemInterface>) -> Box<dyn FilesystemInterface>;
+
+/// Runs the command with the arguments of the process. A mount serves what `around` makes of its
+/// storage; the command itself leaves it as it is.
+pub fn run(mut arguments: Vec<OsString>, around: &Around) -> ExitCode {
     let is_daemon = background::take_marker(&mut arguments);
     let verb = match parse(arguments.clone()) {
         Ok(verb) => verb,
@@ -37,8 +43,8 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
         }
     };
     let outcome = match verb {
-        Verb::Mount(args) if is_daemon => return background::daemon(&args),
-        Verb::Mount(args) => mount::run(&args, arguments),
+        Verb::Mount(args) if is_daemon => return background::daemon(&args, around),
+        Verb::Mount(args) => mount::run(&args, arguments, around),
         Verb::Umount(args) => umount::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Stats(args) => stats::run(&args),

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use dynamicfs::config::{
+use crate::config::{
     ConfigErrors, Layers, MountOption, Origin, ParsedOptions, Resolved, merge_mount_options,
     parse_mount_options, units,
 };
-use dynamicfs::transport::Negotiated;
+use crate::transport::Negotiated;
 
 use super::arguments::MountArgs;
 use super::checks;

@@ -1,7 +1,7 @@
 //! `dynamicfs presets`.
 
-use dynamicfs::Preset;
-use dynamicfs::config::fields;
+use crate::Preset;
+use crate::config::fields;
 
 use super::arguments::PresetsArgs;
 use super::exit::{Exit, Failure};

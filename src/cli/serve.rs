@@ -4,29 +4,31 @@ use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use dynamicfs::DynamicFS;
-use dynamicfs::config::{IoMode, Resolved};
-use dynamicfs::mount::registry::{MountStatus, RuntimeDir, Setting};
-use dynamicfs::mount::{self, MountError, MountHandle, UnmountError, UnmountMode, Unmounter};
-use dynamicfs::stats::socket::{Answerer, Request};
-use dynamicfs::storage::{FilesystemInterface, LocalStorage, MemoryStorage, PermissionChecks};
-use dynamicfs::transport::TransportError;
+use crate::DynamicFS;
+use crate::config::{IoMode, Resolved};
+use crate::mount::registry::{MountStatus, RuntimeDir, Setting};
+use crate::mount::{self, MountError, MountHandle, UnmountError, UnmountMode, Unmounter};
+use crate::stats::socket::{Answerer, Request};
+use crate::storage::{FilesystemInterface, LocalStorage, MemoryStorage, PermissionChecks};
+use crate::transport::TransportError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
+use super::Around;
 use super::exit::{Exit, Failure};
 use super::prepare::{Prepared, Source};
 
 /// Mounts, calls `ready` once the mount answers, and serves until it is unmounted.
 pub(crate) fn serve(
     prepared: Prepared,
+    around: &Around,
     ready: impl FnOnce() -> io::Result<()>,
 ) -> Result<(), Failure> {
     let runtime = RuntimeDir::of_this_user();
     runtime
         .prepare()
         .map_err(|error| Failure::new(Exit::Failed, error))?;
-    let storage = storage(&prepared)?;
+    let storage = around(storage(&prepared)?);
     // Before the mount, so that no signal can end the process and leave a dead mount.
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(|error| {
         Failure::new(Exit::Failed, format_args!("cannot handle signals: {error}"))

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::mount::registry::{Registered, RuntimeDir};
+use crate::stats::{Snapshot, prometheus, text};
 use anyhow::Context;
-use dynamicfs::mount::registry::{Registered, RuntimeDir};
-use dynamicfs::stats::{Snapshot, prometheus, text};
 use serde::Serialize;
 
 use super::arguments::StatsArgs;

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::mount::registry::{MountStatus, Registered, RuntimeDir};
+use crate::mount::table;
 use anyhow::Context;
 use comfy_table::{Table, presets::NOTHING};
-use dynamicfs::mount::registry::{MountStatus, Registered, RuntimeDir};
-use dynamicfs::mount::table;
 use serde::Serialize;
 
 use super::arguments::StatusArgs;

@@ -3,9 +3,9 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use crate::mount::registry::{Registered, RuntimeDir};
+use crate::mount::{UnmountError, UnmountMode, table, unmount};
 use anyhow::Context;
-use dynamicfs::mount::registry::{Registered, RuntimeDir};
-use dynamicfs::mount::{UnmountError, UnmountMode, table, unmount};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
