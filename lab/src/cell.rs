@@ -69,21 +69,26 @@ impl Cell {
     }
 }
 
-impl fmt::Display for Cell {
+impl fmt::Display for Contestant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let suite = self.suite.name();
-        match self.contestant {
-            Contestant::Ext4 => write!(f, "{suite} on ext4"),
+        match self {
+            Contestant::Ext4 => f.write_str("ext4"),
             Contestant::Preset {
                 preset,
                 permissions,
             } => write!(
                 f,
-                "{suite} on {}, permissions by the {}",
+                "{}, permissions by the {}",
                 preset.name(),
                 permissions.name()
             ),
         }
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.suite.name(), self.contestant)
     }
 }
 

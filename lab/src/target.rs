@@ -43,6 +43,8 @@ impl Permissions {
 pub struct Dynamicfs {
     program: PathBuf,
     runtime_dir: PathBuf,
+    /// Handed to the program beside the environment of this process.
+    variables: Vec<(String, String)>,
     /// An imitation for the tests of the lab may mount something other than FUSE.
     imitation: bool,
 }
@@ -53,8 +55,16 @@ impl Dynamicfs {
         Dynamicfs {
             program: program.to_owned(),
             runtime_dir: runtime_dir.to_owned(),
+            variables: Vec::new(),
             imitation: false,
         }
+    }
+
+    /// Hands the program an environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// A stand-in with the same command line that need not mount FUSE: the lab tests itself with
@@ -113,7 +123,9 @@ impl Dynamicfs {
                 command.env_remove(name);
             }
         }
-        command.env("DYNAMICFS_RUNTIME_DIR", &self.runtime_dir);
+        command
+            .env("DYNAMICFS_RUNTIME_DIR", &self.runtime_dir)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
         arguments(&mut command);
         let finished = process::run(&mut command, LIMIT)?;
         if !finished.success() {

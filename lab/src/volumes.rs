@@ -118,6 +118,11 @@ impl Volumes {
         &self.command
     }
 
+    /// Puts another command under test.
+    pub fn set_command(&mut self, command: Dynamicfs) {
+        self.command = command;
+    }
+
     /// A mountpoint for a preset.
     pub fn mountpoint(&self, preset: Preset) -> PathBuf {
         self.work.join("mnt").join(preset.name())
@@ -168,30 +173,42 @@ impl Volumes {
     ///
     /// When the suite cannot be run to its end, or the preset cannot be mounted or unmounted.
     pub fn run(&self, cell: &Cell, programs: &Programs) -> Result<SuiteResult> {
-        match cell.contestant {
-            Contestant::Ext4 => self.run_native(cell, programs),
+        self.visit(cell.contestant, |place| cell.suite.run(place, programs))
+    }
+
+    /// Does something at the place of a contestant; a preset is mounted for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, or when the preset cannot be mounted or unmounted.
+    pub fn visit<T>(
+        &self,
+        contestant: Contestant,
+        work: impl FnOnce(&Place<'_>) -> Result<T>,
+    ) -> Result<T> {
+        match contestant {
+            Contestant::Ext4 => self.visit_native(work),
             Contestant::Preset {
                 preset,
                 permissions,
-            } => self.run_preset(cell, preset, permissions, programs),
+            } => self.visit_preset(preset, permissions, work),
         }
     }
 
-    fn run_native(&self, cell: &Cell, programs: &Programs) -> Result<SuiteResult> {
+    fn visit_native<T>(&self, work: impl FnOnce(&Place<'_>) -> Result<T>) -> Result<T> {
         let root = self.ext4.path();
         let place = self.place(root, root, Duration::ZERO);
-        let result = cell.suite.run(&place, programs)?;
+        let result = work(&place)?;
         self.ext4.trim()?;
         Ok(result)
     }
 
-    fn run_preset(
+    fn visit_preset<T>(
         &self,
-        cell: &Cell,
         preset: Preset,
         permissions: Permissions,
-        programs: &Programs,
-    ) -> Result<SuiteResult> {
+        work: impl FnOnce(&Place<'_>) -> Result<T>,
+    ) -> Result<T> {
         // A mount per suite: one that a suite broke must not spoil the next.
         let source = self.source(preset)?;
         let mount = self
@@ -199,7 +216,7 @@ impl Volumes {
             .mount(&source, &self.mountpoint(preset), preset, permissions)?;
         let attr_ttl = preset.config().attr_timeout();
         let place = self.place(mount.path(), &source, attr_ttl);
-        let result = cell.suite.run(&place, programs)?;
+        let result = work(&place)?;
         mount.unmount()?;
         self.backing.trim()?;
         Ok(result)

@@ -1,13 +1,14 @@
 //! fsx: random operations on one file, each read checked against a model in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Place, Programs, fresh_directory};
+use super::{Place, Programs, exactly, fresh_directory};
 use crate::outcome::{Case, Outcome, SuiteResult};
 use crate::process::{self, Finished};
 
@@ -54,8 +55,37 @@ const VARIANTS: [(&str, &str); 3] = [
 ///
 /// When fsx cannot be started or rejects its arguments.
 pub fn run(place: &Place<'_>, programs: &Programs) -> Result<SuiteResult> {
+    let result = run_if(place, programs, |_| true)?;
+    let dir = directory(place);
+    fs::remove_dir_all(&dir).with_context(|| format!("cannot clean up {}", dir.display()))?;
+    Ok(result)
+}
+
+/// Runs some cases.
+///
+/// # Errors
+///
+/// As [`run`], and when one of the names is that of no case.
+pub fn run_cases(
+    place: &Place<'_>,
+    programs: &Programs,
+    names: &BTreeSet<&str>,
+) -> Result<SuiteResult> {
+    let result = run_if(place, programs, |name| names.contains(name))?;
+    exactly(names, result)
+}
+
+fn directory(place: &Place<'_>) -> PathBuf {
+    place.root.join("fsx")
+}
+
+fn run_if(
+    place: &Place<'_>,
+    programs: &Programs,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<SuiteResult> {
     let start = Instant::now();
-    let dir = place.root.join("fsx");
+    let dir = directory(place);
     fresh_directory(&dir)?;
     let artifacts = place.scratch.join("fsx");
     fs::create_dir_all(&artifacts)?;
@@ -64,16 +94,19 @@ pub fn run(place: &Place<'_>, programs: &Programs) -> Result<SuiteResult> {
         let file = place.scratch.join(format!("fsx-{variant}.toml"));
         fs::write(&file, configuration)?;
         for seed in SEEDS {
+            let name = format!("{variant}::seed_{seed}");
+            if !wanted(&name) {
+                continue;
+            }
             let mut command = Command::new(&programs.fsx);
             command.arg("-f").arg(&file).arg("-P").arg(&artifacts);
             command.args(["-N", &OPERATIONS.to_string(), "-S", &seed.to_string()]);
             command.arg(dir.join(format!("{variant}-{seed}")));
             let outcome = judge(&process::run(&mut command, LIMIT)?)
                 .with_context(|| format!("fsx {variant}, seed {seed}"))?;
-            cases.insert(format!("{variant}::seed_{seed}"), outcome.into());
+            cases.insert(name, outcome.into());
         }
     }
-    fs::remove_dir_all(&dir).with_context(|| format!("cannot clean up {}", dir.display()))?;
     Ok(SuiteResult {
         cases,
         elapsed: start.elapsed(),

@@ -7,12 +7,13 @@ pub mod fsx;
 pub mod pjdfstest;
 pub mod programs;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::SuiteResult;
@@ -85,6 +86,26 @@ impl Suite {
             Suite::Programs => programs::run(place),
         }
     }
+
+    /// Runs some of its cases on a directory, and leaves there what they left.
+    ///
+    /// # Errors
+    ///
+    /// When they could not be run to their end, one of them does not exist, or the cases of this suite
+    /// cannot be chosen.
+    pub fn run_cases(
+        self,
+        place: &Place<'_>,
+        programs: &Programs,
+        names: &BTreeSet<&str>,
+    ) -> Result<SuiteResult> {
+        match self {
+            Suite::Pjdfstest => pjdfstest::run_cases(place, programs, names),
+            Suite::Fsx => fsx::run_cases(place, programs, names),
+            Suite::Suite => dynamicfs_suite::run_cases(place, programs, names),
+            other => bail!("the cases of {} cannot be run one by one", other.name()),
+        }
+    }
 }
 
 /// Where a suite runs.
@@ -135,6 +156,16 @@ impl Programs {
             suite: directory.join("dynamicfs-suite"),
         }
     }
+}
+
+/// The result, if its cases are those of these names.
+fn exactly(names: &BTreeSet<&str>, result: SuiteResult) -> Result<SuiteResult> {
+    let reported: BTreeSet<&str> = result.cases.keys().map(String::as_str).collect();
+    if reported != *names {
+        let odd: Vec<&&str> = names.symmetric_difference(&reported).collect();
+        bail!("cases expected or reported but not both: {odd:?}");
+    }
+    Ok(result)
 }
 
 /// Makes an empty directory that everybody may enter.

@@ -4,7 +4,7 @@
 //! others leave descriptors of unlinked files open, which makes that remount fail with EBUSY even
 //! on ext4. So the first run leaves remounting off, and a second process runs just those cases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Place, Programs, fresh_directory};
+use super::{Place, Programs, exactly, fresh_directory};
 use crate::outcome::{Case, Outcome, SuiteResult};
 use crate::process;
 
@@ -22,6 +22,9 @@ const LIMIT: Duration = Duration::from_secs(180);
 
 /// Cases that remount.
 const REMOUNTING: &str = "erofs";
+
+/// What its own names of the cases begin with; it prints them without.
+const MODULE: &str = "pjdfstest::tests::";
 
 /// Length of the path that pjdfstest works in, the same for each target: it miscounts the longest
 /// possible path for some lengths (31 modulo 127), and then fails on ext4 too. Short, because the
@@ -59,8 +62,8 @@ pub fn run(place: &Place<'_>, programs: &Programs) -> Result<SuiteResult> {
     let start = Instant::now();
     let dir = place.root.join(padding(place.root)?);
     fresh_directory(&dir)?;
-    let mut cases = pass(place, programs, &dir, false)?;
-    for (name, case) in pass(place, programs, &dir, true)? {
+    let mut cases = pass(place, programs, &dir, Choice::All)?;
+    for (name, case) in pass(place, programs, &dir, Choice::Remounting)? {
         if !cases.contains_key(&name) {
             bail!("pjdfstest ran {name} only when remounting");
         }
@@ -73,12 +76,57 @@ pub fn run(place: &Place<'_>, programs: &Programs) -> Result<SuiteResult> {
     })
 }
 
+/// Runs some cases, none of those that remount.
+///
+/// # Errors
+///
+/// As [`run`], and when one of the names is that of no case.
+pub fn run_cases(
+    place: &Place<'_>,
+    programs: &Programs,
+    names: &BTreeSet<&str>,
+) -> Result<SuiteResult> {
+    let start = Instant::now();
+    let dir = place.root.join(padding(place.root)?);
+    fresh_directory(&dir)?;
+    let result = SuiteResult {
+        cases: pass(place, programs, &dir, Choice::Named(names))?,
+        elapsed: start.elapsed(),
+    };
+    exactly(names, result)
+}
+
+/// Which cases a process runs.
+#[derive(Debug, Clone, Copy)]
+enum Choice<'a> {
+    /// All; those that remount skip themselves.
+    All,
+    /// Those that remount.
+    Remounting,
+    /// Those of these names.
+    Named(&'a BTreeSet<&'a str>),
+}
+
+impl Choice<'_> {
+    fn arguments(self) -> Vec<String> {
+        match self {
+            Choice::All => Vec::new(),
+            Choice::Remounting => vec![REMOUNTING.to_owned()],
+            Choice::Named(names) => ["--exact".to_owned()]
+                .into_iter()
+                .chain(names.iter().map(|name| format!("{MODULE}{name}")))
+                .collect(),
+        }
+    }
+}
+
 fn pass(
     place: &Place<'_>,
     programs: &Programs,
     dir: &Path,
-    remount: bool,
+    choice: Choice<'_>,
 ) -> Result<BTreeMap<String, Case>> {
+    let remount = matches!(choice, Choice::Remounting);
     let configuration = place.scratch.join("pjdfstest.toml");
     fs::write(
         &configuration,
@@ -94,9 +142,7 @@ fn pass(
         .arg(place.secondary)
         .env("NO_COLOR", "1")
         .env("PATH", path_with_mount(place.scratch)?);
-    if remount {
-        command.arg(REMOUNTING);
-    }
+    command.args(choice.arguments());
     let finished = process::run(&mut command, LIMIT)?;
     if finished.code.is_none() {
         let last = finished.stdout.lines().last().unwrap_or("none");
