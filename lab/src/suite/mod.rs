@@ -21,24 +21,49 @@ pub use cx::Cx;
 pub use failure::Failure;
 pub use runner::{CaseReport, Options, Outcome, run, run_case_here};
 
+use rustix::io::Errno;
+
+use crate::workload::sys::pages;
+
 /// What a case needs before it can run. An unmet need is a skip, with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// Effective uid 0: to change owners, to act as other users, to make device nodes.
     pub root: bool,
+    /// cachestat(2), to see what is not on the disk yet.
+    pub cachestat: bool,
 }
 
 impl Needs {
     /// Nothing.
-    pub const NONE: Self = Self { root: false };
+    pub const NONE: Self = Self {
+        root: false,
+        cachestat: false,
+    };
     /// The superuser.
-    pub const ROOT: Self = Self { root: true };
+    pub const ROOT: Self = Self {
+        root: true,
+        ..Self::NONE
+    };
+    /// A kernel that tells what its page cache has of a file.
+    pub const CACHESTAT: Self = Self {
+        cachestat: true,
+        ..Self::NONE
+    };
 
     /// Why these needs are not met here, or `None` if they are.
     #[must_use]
     pub fn unmet(self) -> Option<&'static str> {
-        (self.root && !rustix::process::geteuid().is_root()).then_some("needs root")
+        if self.root && !rustix::process::geteuid().is_root() {
+            return Some("needs root");
+        }
+        (self.cachestat && !has_cachestat()).then_some("needs cachestat(2), Linux 6.5")
     }
+}
+
+fn has_cachestat() -> bool {
+    // Of whatever it is asked: only a kernel without the call says that there is none.
+    !matches!(pages(std::io::stdin()), Err(Errno::NOSYS))
 }
 
 /// One case.

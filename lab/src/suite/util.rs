@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -103,6 +104,42 @@ pub(crate) fn pattern(seed: u64, len: usize) -> Vec<u8> {
 pub(crate) fn hash(bytes: &[u8]) -> String {
     let fold = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3);
     format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, fold))
+}
+
+/// Two calls at the same moment, `rounds` times with a number each. The second is late by up to 50
+/// µs, more each time, so that every order of their parts comes up.
+pub(crate) fn race<A: Send, B: Send>(
+    rounds: u32,
+    first: impl Fn(u32) -> A + Sync,
+    second: impl Fn(u32) -> B + Sync,
+) -> Vec<(A, B)> {
+    let start = Barrier::new(2);
+    std::thread::scope(|scope| {
+        let seconds = scope.spawn(|| {
+            let late = |round| {
+                start.wait();
+                let begin = Instant::now();
+                while begin.elapsed() < Duration::from_micros(u64::from(round % 50)) {
+                    std::hint::spin_loop();
+                }
+                second(round)
+            };
+            (0..rounds).map(late).collect::<Vec<B>>()
+        });
+        let at_once = |round| {
+            start.wait();
+            first(round)
+        };
+        let firsts: Vec<A> = (0..rounds).map(at_once).collect();
+        let seconds = seconds.join().unwrap_or_default();
+        firsts.into_iter().zip(seconds).collect()
+    })
+}
+
+/// Of two that make the same name, one succeeds and the other is told why not.
+pub(crate) fn one_made_it(results: (Result<()>, Result<()>)) -> bool {
+    let exists = Err(Errno::EXIST);
+    results == (Ok(()), exists) || results == (exists, Ok(()))
 }
 
 pub(crate) fn lstat(path: impl AsRef<Path>) -> Result<Stat> {

@@ -15,7 +15,7 @@ mod programs;
 mod random_reads;
 mod repository;
 mod room;
-mod sys;
+pub(crate) mod sys;
 mod turn;
 mod xattrs;
 

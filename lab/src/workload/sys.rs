@@ -1,7 +1,6 @@
 //! cachestat(2), which no wrapper offers.
 
-use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::io::Errno;
 
@@ -28,15 +27,15 @@ struct CacheStat {
 
 /// Pages of a file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pages {
+pub(crate) struct Pages {
     /// In the page cache.
-    pub(super) cached: u64,
+    pub(crate) cached: u64,
     /// Of these, not on the disk yet.
-    pub(super) unwritten: u64,
+    pub(crate) unwritten: u64,
 }
 
 /// What the page cache has of a file. Since Linux 6.5.
-pub(super) fn pages(file: &File) -> Result<Pages, Errno> {
+pub(crate) fn pages(file: impl AsFd) -> Result<Pages, Errno> {
     let mut range = Range { off: 0, len: 0 };
     let mut stat = CacheStat::default();
     // SAFETY: both structures have the layout that the kernel knows, and live during the call, which
@@ -44,7 +43,7 @@ pub(super) fn pages(file: &File) -> Result<Pages, Errno> {
     let result = unsafe {
         libc::syscall(
             SYS_CACHESTAT,
-            file.as_raw_fd(),
+            file.as_fd().as_raw_fd(),
             &raw mut range,
             &raw mut stat,
             0,

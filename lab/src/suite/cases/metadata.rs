@@ -1,5 +1,7 @@
 //! stat, owners, links, nodes.
 
+use std::path::Path;
+
 use rustix::fs::{AtFlags, CWD, FileType, Mode, StatxFlags, link, linkat, mknodat, symlink};
 
 use super::prelude::*;
@@ -352,6 +354,24 @@ fn statfs(cx: &Cx) -> Checked {
     cx.observe("f_frsize", top.f_frsize);
     let inside = rustix::fs::statfs(cx.backing())?;
     same!(inside.f_blocks as u64, top.f_blocks);
+    free_space_is_that_below(cx)
+}
+
+/// Others write at the same time: looks until nothing changed meanwhile.
+fn free_space_is_that_below(cx: &Cx) -> Checked {
+    let free = |path: &Path| {
+        let figures = rustix::fs::statvfs(path)?;
+        Ok::<_, Errno>((figures.f_bfree, figures.f_bavail, figures.f_ffree))
+    };
+    let (mut here, mut below) = ((0, 0, 0), (0, 0, 0));
+    for _ in 0..1000 {
+        below = free(cx.backing())?;
+        here = free(Path::new("."))?;
+        if here == below {
+            return Ok(());
+        }
+    }
+    same!(here, below);
     Ok(())
 }
 

@@ -44,13 +44,17 @@ pub(super) const GROUPS: &[&[Case]] = &[
     sync::CASES,
 ];
 
-/// A row of a group's table: `case!("group", function, "what holds")`, with `root` if needed.
+/// A row of a group's table: `case!("group", function, "what holds")`, with `root` or `cachestat` if
+/// needed.
 macro_rules! case {
     ($group:literal, $function:ident, $description:literal) => {
         case!($group, $function, $description, NONE)
     };
     ($group:literal, $function:ident, $description:literal, root) => {
         case!($group, $function, $description, ROOT)
+    };
+    ($group:literal, $function:ident, $description:literal, cachestat) => {
+        case!($group, $function, $description, CACHESTAT)
     };
     ($group:literal, $function:ident, $description:literal, $needs:ident) => {
         $crate::suite::Case {

@@ -16,6 +16,11 @@ pub(super) const CASES: &[Case] = &[
     case!("open", exclusive, "O_EXCL refuses every existing name"),
     case!(
         "open",
+        exclusive_race,
+        "of two who make a name with O_EXCL at once, here and below, one succeeds"
+    ),
+    case!(
+        "open",
         no_follow_and_directory,
         "O_NOFOLLOW and O_DIRECTORY"
     ),
@@ -124,6 +129,19 @@ fn exclusive(_: &Cx) -> Checked {
     ensure!(!exists("nowhere"));
     open("new", exclusive)?;
     same!(code(&open("new", exclusive)), "EEXIST");
+    Ok(())
+}
+
+fn exclusive_race(cx: &Cx) -> Checked {
+    let (name, below) = (|round| format!("f{round}"), cx.backing());
+    let results = race(
+        500,
+        |round| create(name(round)).map(drop),
+        |round| create(below.join(name(round))).map(drop),
+    );
+    for results in results {
+        ensure!(one_made_it(results), "both or none made it: {results:?}");
+    }
     Ok(())
 }
 

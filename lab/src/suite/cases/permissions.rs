@@ -149,13 +149,15 @@ fn directory_bits(cx: &Cx) -> Checked {
     write_file("d/f", "x")?;
     for mode in [0o777, 0o775, 0o774, 0o771, 0o773, 0o772, 0o770] {
         chmod("d", mode)?;
+        write_file("d/old", "x")?;
         let codes = as_user(ALICE, || {
             let list = names("d").is_ok();
             let made = code(&create("d/new"));
             let _ = unlink("d/new");
             Ok(format!(
-                "list {list} stat {} create {made}",
-                code(&lstat("d/f"))
+                "list {list} stat {} create {made} remove {}",
+                code(&lstat("d/f")),
+                code(&unlink("d/old"))
             ))
         })?;
         cx.observe(format!("{mode:o}"), codes);

@@ -7,6 +7,11 @@ use super::prelude::*;
 pub(super) const CASES: &[Case] = &[
     case!("rename", matrix, "each kind over each kind"),
     case!("rename", noreplace, "RENAME_NOREPLACE"),
+    case!(
+        "rename",
+        noreplace_race,
+        "RENAME_NOREPLACE loses or wins against who makes the name below at once"
+    ),
     case!("rename", exchange, "RENAME_EXCHANGE of every pair of kinds"),
     case!(
         "rename",
@@ -108,6 +113,23 @@ fn matrix(cx: &Cx) -> Checked {
 fn noreplace(cx: &Cx) -> Checked {
     every_pair(cx, RenameFlags::NOREPLACE)?;
     same!(read_all("file-file/b")?, b"file-file/b");
+    Ok(())
+}
+
+fn noreplace_race(cx: &Cx) -> Checked {
+    let (from, to) = (|round| format!("a{round}"), |round| format!("b{round}"));
+    for round in 0..500 {
+        write_file(from(round), "")?;
+    }
+    let below = cx.backing();
+    let results = race(
+        500,
+        |round| renameat_with(CWD, from(round), CWD, to(round), RenameFlags::NOREPLACE),
+        |round| create(below.join(to(round))).map(drop),
+    );
+    for results in results {
+        ensure!(one_made_it(results), "both or none made it: {results:?}");
+    }
     Ok(())
 }
 

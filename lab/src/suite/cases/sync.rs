@@ -1,8 +1,11 @@
 //! Calls that make data durable: that they are answered, and that data are there below.
 
+use std::os::fd::OwnedFd;
+
 use rustix::fs::{fdatasync, fsync, syncfs};
 
 use super::prelude::*;
+use crate::workload::sys::pages;
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -25,6 +28,18 @@ pub(super) const CASES: &[Case] = &[
         "sync",
         reaches_backing,
         "synced data are read below the mount while open here"
+    ),
+    case!(
+        "sync",
+        reaches_disk,
+        "fsync, fdatasync and O_SYNC leave nothing unwritten below the mount",
+        cachestat
+    ),
+    case!(
+        "sync",
+        syncfs_reaches_disk,
+        "syncfs leaves nothing unwritten below the mount",
+        cachestat
     ),
     case!("sync", not_for_pipes, "a FIFO cannot be synced"),
 ];
@@ -83,6 +98,36 @@ fn reaches_backing(cx: &Cx) -> Checked {
         same!(below.len() as u64, (round + 1) * 30_001);
         ensure!(below.ends_with(&bytes));
     }
+    Ok(())
+}
+
+/// Pages of the file below the mount that are not on the disk yet.
+fn unwritten(cx: &Cx, name: &str) -> Result<u64, Errno> {
+    let below = read_only(cx.backing().join(name))?;
+    Ok(pages(&below)?.unwritten)
+}
+
+fn reaches_disk(cx: &Cx) -> Checked {
+    let fd = create("f")?;
+    for (round, sync) in [fsync::<&OwnedFd>, fdatasync].into_iter().enumerate() {
+        write_all(&fd, &pattern(round as u64, 300_000))?;
+        cx.observe(format!("{round} to write"), unwritten(cx, "f")? > 0);
+        sync(&fd)?;
+        same!(unwritten(cx, "f")?, 0);
+    }
+    for (name, flag) in [("sync", OFlags::SYNC), ("dsync", OFlags::DSYNC)] {
+        let fd = open(name, OFlags::WRONLY | OFlags::CREATE | flag)?;
+        write_all(&fd, &pattern(1, 300_000))?;
+        same!(unwritten(cx, name)?, 0);
+    }
+    Ok(())
+}
+
+fn syncfs_reaches_disk(cx: &Cx) -> Checked {
+    let fd = create("f")?;
+    write_all(&fd, &pattern(1, 300_000))?;
+    syncfs(&fd)?;
+    cx.observe("to write", unwritten(cx, "f")? > 0);
     Ok(())
 }
 
