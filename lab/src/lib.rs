@@ -21,6 +21,7 @@ mod program;
 pub mod progress;
 pub mod report;
 pub mod schedule;
+pub mod selftest;
 pub mod suite;
 pub mod suites;
 pub mod target;

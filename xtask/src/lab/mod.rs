@@ -7,6 +7,7 @@ mod list;
 mod report;
 mod review;
 mod run;
+mod selftest;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -21,6 +22,8 @@ pub(crate) enum Verb {
     Review(review::Args),
     /// Tell what changed between two runs
     Diff(diff::Args),
+    /// Plant faults in the storage of a mount, and see each found by the suites (needs root)
+    Selftest(selftest::Args),
     /// List the targets, with their kernels and what of them is built
     List,
     /// Build the images of guests (needs root)
@@ -36,6 +39,7 @@ pub(crate) fn run(verb: &Verb) -> Result<bool> {
         Verb::Report(args) => report::run(args),
         Verb::Review(args) => review::run(args),
         Verb::Diff(args) => diff::run(args),
+        Verb::Selftest(args) => selftest::run(args),
         Verb::List => list::run(),
         Verb::Build(args) => build::run(args),
         Verb::Image(verb) => image::run(verb),
