@@ -6,6 +6,7 @@ use super::run::Cases;
 use crate::compare::Comparison;
 use crate::conformance::{Conformance, Ran, judge};
 use crate::exceptions::{Class, Exception};
+use crate::images::HOST;
 use crate::suites::Suite;
 
 /// Cases that differ from ext4 on every preset, so that the control needs exceptions.
@@ -40,13 +41,13 @@ impl Control {
     /// Judges the runs with the exceptions, without each that is needed, and with one more for each
     /// case that does not differ.
     pub(super) fn new(ran: &[Ran], exceptions: &[Exception]) -> Self {
-        let conformance = judge(ran, exceptions);
+        let conformance = judge(HOST, ran, exceptions);
         let mut unnoticed = Vec::new();
         let needed: Vec<usize> = needed(exceptions, &conformance.comparisons);
         for &index in &needed {
             let mut fewer = exceptions.to_vec();
             let removed = fewer.remove(index);
-            if judge(ran, &fewer).is_clean() {
+            if judge(HOST, ran, &fewer).is_clean() {
                 unnoticed.push(format!("removed: {}", words(&removed)));
             }
         }
@@ -54,7 +55,7 @@ impl Control {
         for added in &unneeded {
             let mut more = exceptions.to_vec();
             more.push(added.clone());
-            if !judge(ran, &more).stale.contains(added) {
+            if !judge(HOST, ran, &more).stale.contains(added) {
                 unnoticed.push(format!("added: {}", words(added)));
             }
         }
@@ -109,6 +110,7 @@ fn unneeded(comparisons: &[Comparison]) -> Vec<Exception> {
                 test: test.clone(),
                 preset: comparison.preset.clone(),
                 permissions: Some(comparison.permissions),
+                targets: None,
                 class: Class::Environment,
                 reason: "tried by the selftest".to_owned(),
             });
@@ -118,12 +120,7 @@ fn unneeded(comparisons: &[Comparison]) -> Vec<Exception> {
 }
 
 fn covers(exception: &Exception, comparison: &Comparison, test: &str) -> bool {
-    exception.covers(
-        comparison.suite.name(),
-        test,
-        &comparison.preset,
-        comparison.permissions,
-    )
+    exception.covers(comparison.subject(HOST), test)
 }
 
 fn words(exception: &Exception) -> String {
@@ -167,6 +164,7 @@ mod tests {
             test: test.to_owned(),
             preset: preset.to_owned(),
             permissions: None,
+            targets: None,
             class: Class::Kernel,
             reason: "so it is".to_owned(),
         }

@@ -10,6 +10,7 @@ use super::{Plant, VARIABLE};
 use crate::cell::{Cell, Contestant};
 use crate::conformance::{Conformance, Ran, judge};
 use crate::exceptions::Exception;
+use crate::images::HOST;
 use crate::namespace::scratch;
 use crate::outcome::SuiteResult;
 use crate::progress::Progress;
@@ -128,7 +129,7 @@ impl Plan {
                 false => declared([plant]),
             };
             let ran = ground.run(plant.name, command, plant.on, &cases);
-            verdicts.push(Verdict::new(plant, &judge(&ran, exceptions)));
+            verdicts.push(Verdict::new(plant, &judge(HOST, &ran, exceptions)));
         }
         Ok(Selftest {
             control: Control::new(&ran, exceptions),
@@ -303,7 +304,7 @@ mod tests {
             (Cell::reference(suite), Ok(passed)),
             (cell, Ok(result(&[(case, first), ("other", other)]))),
         ];
-        Verdict::new(plant, &judge(&ran, &[]))
+        Verdict::new(plant, &judge(HOST, &ran, &[]))
     }
 
     #[test]
@@ -331,7 +332,7 @@ mod tests {
             suite: *suite,
         };
         let ran = [(Cell::reference(*suite), Ok(passed)), (cell, Ok(half))];
-        let verdict = Verdict::new(plant, &judge(&ran, &[]));
+        let verdict = Verdict::new(plant, &judge(HOST, &ran, &[]));
         assert!(!verdict.is_caught());
         assert_eq!(verdict.missed_by, [format!("suite {other}")]);
     }
@@ -344,7 +345,7 @@ mod tests {
             suite: Suite::Suite,
         };
         let ran = [(cell, Err("no mount".to_owned()))];
-        let verdict = Verdict::new(plant, &judge(&ran, &[]));
+        let verdict = Verdict::new(plant, &judge(HOST, &ran, &[]));
         assert!(!verdict.is_caught());
         assert!(verdict.errors[0].contains("no mount"));
     }

@@ -6,10 +6,9 @@ use dynamicfs_lab::progress::Progress;
 use dynamicfs_lab::selftest::{self, Plan, Plant, Selftest};
 use dynamicfs_lab::suites::Programs;
 use dynamicfs_lab::volumes::{Manner, Volumes};
-use dynamicfs_lab::{exceptions, namespace, report, tools};
+use dynamicfs_lab::{exceptions, images, namespace, report, tools};
 
 use crate::build::build;
-use crate::terminal::paint;
 
 /// Mounts a preset with one fault after the other planted in its storage, and runs the cases that must
 /// find it. Tries every entry of lab/exceptions.toml as well: one that is needed and removed, or not
@@ -41,7 +40,7 @@ pub(super) fn run(args: &Args) -> Result<bool> {
         return Ok(true);
     }
     let paths = Paths::discover();
-    let exceptions = exceptions::load(&paths.exceptions())?;
+    let exceptions = exceptions::load(&paths.exceptions(), &images::names(&paths)?)?;
     if !namespace::is_isolated() {
         prepare(&paths)?;
     }
@@ -93,6 +92,5 @@ fn print(result: &Selftest) {
             report::details(&result.control.conformance)
         );
     }
-    let colour = if result.is_clean() { "32" } else { "31" };
-    println!("{}", paint(colour, &selftest::summary(result)));
+    println!("{}", selftest::summary(result));
 }
