@@ -41,14 +41,7 @@ impl Image {
             .prefix("ext4-")
             .tempfile_in(directory)
             .with_context(|| format!("cannot create an image in {}", directory.display()))?;
-        File::set_len(file.as_file(), bytes)?;
-        run(Command::new("mkfs.ext4")
-            .args(["-q", "-F", "-b", "4096", "-I", "256", "-m", "0", "-U", UUID])
-            .arg("-E")
-            .arg(format!(
-                "hash_seed={UUID},lazy_itable_init=0,lazy_journal_init=0"
-            ))
-            .arg(file.path()))?;
+        Image::format(file.path(), bytes)?;
         // mount(8) sets LO_FLAGS_AUTOCLEAR: the device goes with the last mount, even if this
         // process is killed.
         run(Command::new("mount")
@@ -60,7 +53,25 @@ impl Image {
         })
     }
 
-    /// Mounts the file system of a disk at `mountpoint`, which is created.
+    /// Makes an empty file system of that size in the file `disk`, whatever it was before.
+    ///
+    /// # Errors
+    ///
+    /// When the file or the file system cannot be made.
+    pub fn format(disk: &Path, bytes: u64) -> Result<()> {
+        let file = File::create(disk);
+        file.and_then(|file| file.set_len(bytes))
+            .with_context(|| format!("cannot create the image {}", disk.display()))?;
+        run(Command::new("mkfs.ext4")
+            .args(["-q", "-F", "-b", "4096", "-I", "256", "-m", "0", "-U", UUID])
+            .arg("-E")
+            .arg(format!(
+                "hash_seed={UUID},lazy_itable_init=0,lazy_journal_init=0"
+            ))
+            .arg(disk))
+    }
+
+    /// Mounts the file system of a disk, or in a file, at `mountpoint`, which is created.
     ///
     /// # Errors
     ///

@@ -16,6 +16,7 @@ pub mod namespace;
 pub mod outcome;
 mod page;
 pub mod paths;
+pub mod power;
 pub mod process;
 mod program;
 pub mod progress;

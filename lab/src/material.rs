@@ -13,6 +13,7 @@ use rustix::fs::{XattrFlags, setxattr};
 pub(crate) const NEEDLE: &str = "dynamicfs_needle";
 
 /// SplitMix64: every seed gives another sequence, quickly and the same everywhere.
+#[derive(Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
