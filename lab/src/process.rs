@@ -1,8 +1,10 @@
 //! Running a program with a deadline.
 
+use std::fs;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -82,6 +84,27 @@ pub(crate) fn ends_within(pidfd: &impl AsFd, limit: Duration) -> Result<bool> {
     let timeout = Timespec::try_from(limit).context("limit out of range")?;
     let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
     Ok(poll(&mut fds, Some(&timeout))? > 0)
+}
+
+/// The letter for what a task does (proc_pid_stat(5)), by its directory in /proc; `None` when it is
+/// gone.
+pub(crate) fn task_state(task: &Path) -> Option<char> {
+    let stat = fs::read_to_string(task.join("stat")).ok()?;
+    // The name is in parentheses and may have blanks and parentheses of its own.
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// The directories in /proc of all tasks that can be seen.
+pub(crate) fn tasks() -> impl Iterator<Item = PathBuf> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.flat_map(|process| {
+        let tasks = fs::read_dir(process.path().join("task"));
+        tasks
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|task| task.path())
+    })
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {

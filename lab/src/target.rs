@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use dynamicfs::config::Preset;
 use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -87,11 +88,25 @@ impl Dynamicfs {
         preset: Preset,
         permissions: Permissions,
     ) -> Result<Mount> {
+        self.mount_with(source, mountpoint, preset, &mount_options(permissions))
+    }
+
+    /// [`Dynamicfs::mount`] with these options, as after `-o`.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub(crate) fn mount_with(
+        &self,
+        source: &Path,
+        mountpoint: &Path,
+        preset: Preset,
+        options: &str,
+    ) -> Result<Mount> {
         fs::create_dir_all(mountpoint)?;
-        let options = mount_options(permissions);
         self.call(|command| {
             command.arg("mount").arg(source).arg(mountpoint);
-            command.args(["--preset", preset.name(), "-o", &options]);
+            command.args(["--preset", preset.name(), "-o", options]);
         })?;
         // Guards the mount from here on, so that the checks below leave nothing behind.
         let mount = Mount {
@@ -184,6 +199,53 @@ impl Mount {
             command.args(["status", "--json"]);
         })?;
         serde_json::from_str(&finished.stdout).context("dynamicfs status --json: not JSON")
+    }
+
+    /// The process that serves it.
+    ///
+    /// # Errors
+    ///
+    /// When `dynamicfs status` does not tell.
+    pub fn daemon(&self) -> Result<Pid> {
+        let finished = self.command.call(|command| {
+            command.args(["status", "--json"]).arg(&self.mountpoint);
+        })?;
+        let status: Value = serde_json::from_str(&finished.stdout)?;
+        let pid = status["pid"]
+            .as_i64()
+            .and_then(|pid| i32::try_from(pid).ok());
+        pid.and_then(Pid::from_raw)
+            .context("dynamicfs status --json: no number \"pid\"")
+    }
+
+    /// Whether it is in the mount table.
+    ///
+    /// # Errors
+    ///
+    /// When the mount table cannot be read.
+    pub fn is_mounted(&self) -> Result<bool> {
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo")?;
+        Ok(filesystem_at(&mountinfo, &self.mountpoint).is_some())
+    }
+
+    /// Clears the mountpoint of a daemon that is dead, unless it is clear.
+    ///
+    /// # Errors
+    ///
+    /// When the command fails, or something is mounted there still.
+    pub fn clear(mut self) -> Result<()> {
+        if self.is_mounted()? {
+            self.command.call(|command| {
+                command.args(["umount", "--lazy"]).arg(&self.mountpoint);
+            })?;
+            ensure!(
+                !self.is_mounted()?,
+                "dynamicfs umount --lazy succeeded, but {} is still mounted",
+                self.mountpoint.display()
+            );
+        }
+        self.mounted = false;
+        Ok(())
     }
 
     /// Unmounts and waits until the daemon is gone.

@@ -16,7 +16,7 @@ use crate::image::{IMAGE_BYTES, Image, place_for_images};
 use crate::namespace::{WORKPLACE, scratch};
 use crate::outcome::SuiteResult;
 use crate::paths::Paths;
-use crate::suites::{Place, Programs};
+use crate::suites::{Mounted, Place, Programs};
 use crate::target::{Dynamicfs, Permissions};
 
 /// Size of the file system that cases cross to.
@@ -197,7 +197,7 @@ impl Volumes {
 
     fn visit_native<T>(&self, work: impl FnOnce(&Place<'_>) -> Result<T>) -> Result<T> {
         let root = self.ext4.path();
-        let place = self.place(root, root, Duration::ZERO);
+        let place = self.place(root, root, Duration::ZERO, None);
         let result = work(&place)?;
         self.ext4.trim()?;
         Ok(result)
@@ -215,20 +215,32 @@ impl Volumes {
             .command
             .mount(&source, &self.mountpoint(preset), preset, permissions)?;
         let attr_ttl = preset.config().attr_timeout();
-        let place = self.place(mount.path(), &source, attr_ttl);
+        let mounted = Mounted {
+            command: &self.command,
+            preset,
+            permissions,
+        };
+        let place = self.place(mount.path(), &source, attr_ttl, Some(mounted));
         let result = work(&place)?;
         mount.unmount()?;
         self.backing.trim()?;
         Ok(result)
     }
 
-    fn place<'a>(&'a self, root: &'a Path, backing: &'a Path, attr_ttl: Duration) -> Place<'a> {
+    fn place<'a>(
+        &'a self,
+        root: &'a Path,
+        backing: &'a Path,
+        attr_ttl: Duration,
+        mounted: Option<Mounted<'a>>,
+    ) -> Place<'a> {
         Place {
             root,
             backing,
             secondary: self.secondary.path(),
             scratch: &self.scratch,
             attr_ttl,
+            mounted,
             quick: self.quick,
             patience: self.patience,
         }

@@ -57,6 +57,8 @@ pub(crate) enum SuiteChoice {
     Fsx,
     Suite,
     Programs,
+    Daemon,
+    PowerCut,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -86,6 +88,8 @@ impl SuiteChoice {
             SuiteChoice::Fsx => vec![Suite::Fsx],
             SuiteChoice::Suite => vec![Suite::Suite],
             SuiteChoice::Programs => vec![Suite::Programs],
+            SuiteChoice::Daemon => vec![Suite::Daemon],
+            SuiteChoice::PowerCut => vec![Suite::PowerCut],
         }
     }
 }
@@ -171,7 +175,8 @@ pub(crate) fn prepare_suites(paths: &Paths, suites: &[Suite]) -> Result<()> {
     if suites.contains(&Suite::Fsx) {
         tools::ensure_tool(paths, tools::FSX)?;
     }
-    if suites.contains(&Suite::Suite) {
+    // The callers of the suite daemon are this program, too.
+    if suites.contains(&Suite::Suite) || suites.contains(&Suite::Daemon) {
         // Of this very profile: its dependencies are built already.
         build(paths, &["--package=dynamicfs-lab", "--bin=dynamicfs-suite"])?;
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use dynamicfs_lab::suite::{self, Case, CaseReport, Options, Outcome};
+use dynamicfs_lab::suites::daemon::call::{self, Call};
 
 /// Runs the conformance cases on a directory.
 ///
@@ -46,6 +47,9 @@ struct Args {
     /// Run one case in this process (what the runner starts itself with)
     #[arg(long, hide = true, requires = "backing")]
     run_case: Option<String>,
+    /// Be a caller in DIR (what the suite `daemon` starts)
+    #[arg(long, hide = true, requires = "dir", conflicts_with = "run_case")]
+    call: Option<Call>,
 }
 
 fn main() -> ExitCode {
@@ -64,6 +68,10 @@ fn run(args: &Args) -> Result<ExitCode> {
         return list(&cases);
     }
     let dir = args.dir.as_ref().context("--dir is missing")?;
+    if let Some(call) = args.call {
+        call::serve(call, dir)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let (Some(name), Some(backing)) = (&args.run_case, &args.backing) {
         let report = suite::run_case_here(name, dir, backing, args.attr_ttl)
             .map_err(|failure| anyhow::anyhow!("{failure}"))?;

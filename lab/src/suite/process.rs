@@ -39,14 +39,10 @@ impl<T: Serialize + DeserializeOwned> Child<T> {
     /// Waits until the child sleeps in a system call. Called after the child announced that the
     /// call that blocks comes next.
     pub(crate) fn wait_asleep(&self) -> Result<(), Failure> {
-        let path = format!("/proc/{}/stat", self.pid.as_raw_nonzero());
+        let path = format!("/proc/{}", self.pid.as_raw_nonzero());
         let deadline = Instant::now() + Duration::from_secs(10);
         while Instant::now() < deadline {
-            let stat = std::fs::read_to_string(&path)?;
-            let state = stat
-                .rsplit(") ")
-                .next()
-                .and_then(|rest| rest.chars().next());
+            let state = crate::process::task_state(path.as_ref());
             if matches!(state, Some('S' | 'D')) {
                 return Ok(());
             }

@@ -2,9 +2,11 @@
 //!
 //! A suite that did not run, or not to its end, is an error and never a result.
 
+pub mod daemon;
 pub mod dynamicfs_suite;
 pub mod fsx;
 pub mod pjdfstest;
+pub mod power_cut;
 pub mod programs;
 
 use std::collections::BTreeSet;
@@ -14,10 +16,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use dynamicfs::config::Preset;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::SuiteResult;
 use crate::paths::Paths;
+use crate::target::{Dynamicfs, Permissions};
 
 /// A conformance suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,11 +35,22 @@ pub enum Suite {
     Suite,
     /// git, cargo, sqlite and others at work.
     Programs,
+    /// The daemon is killed, starved and told to end, with callers at work.
+    Daemon,
+    /// The power goes at any moment, and what was acknowledged is there.
+    PowerCut,
 }
 
 impl Suite {
     /// All of them, the quick ones first.
-    pub const ALL: [Suite; 4] = [Suite::Pjdfstest, Suite::Fsx, Suite::Suite, Suite::Programs];
+    pub const ALL: [Suite; 6] = [
+        Suite::Pjdfstest,
+        Suite::Fsx,
+        Suite::Suite,
+        Suite::Daemon,
+        Suite::PowerCut,
+        Suite::Programs,
+    ];
 
     /// Those that every target can run.
     pub const EVERYWHERE: [Suite; 4] =
@@ -58,13 +73,15 @@ impl Suite {
             Suite::Fsx => "fsx",
             Suite::Suite => "suite",
             Suite::Programs => "programs",
+            Suite::Daemon => "daemon",
+            Suite::PowerCut => "power-cut",
         }
     }
 
     /// Whether it runs on ext4 first, to compare with. A suite that is about the daemon has no
     /// counterpart there: all its cases must pass.
     pub fn has_reference(self) -> bool {
-        true
+        self != Suite::Daemon
     }
 
     /// Whether a case may fail on ext4: the suite tests something else on top of the file system, and
@@ -84,6 +101,8 @@ impl Suite {
             Suite::Fsx => fsx::run(place, programs),
             Suite::Suite => dynamicfs_suite::run(place, programs),
             Suite::Programs => programs::run(place),
+            Suite::Daemon => daemon::run(place, programs),
+            Suite::PowerCut => power_cut::run(place),
         }
     }
 
@@ -121,10 +140,23 @@ pub struct Place<'a> {
     pub scratch: &'a Path,
     /// Lifetime of attributes that the mount declares; zero for a native directory.
     pub attr_ttl: Duration,
+    /// What made the mount, for a suite that makes its own; `None`: a native directory.
+    pub mounted: Option<Mounted<'a>>,
     /// Smaller amounts where the time depends on the amount.
     pub quick: bool,
     /// Factor for all time limits, at least 1: where the kernel is emulated, all takes longer.
     pub patience: u32,
+}
+
+/// How a mount was made.
+#[derive(Debug, Clone, Copy)]
+pub struct Mounted<'a> {
+    /// The command under test.
+    pub command: &'a Dynamicfs,
+    /// The preset.
+    pub preset: Preset,
+    /// Who checks permissions.
+    pub permissions: Permissions,
 }
 
 /// The programs of the suites.

@@ -259,6 +259,7 @@ mod tests {
             secondary: dir,
             scratch: &dir.join("scratch"),
             attr_ttl: Duration::ZERO,
+            mounted: None,
             quick: true,
             patience: 1,
         };

@@ -1,0 +1,90 @@
+//! What callers see of a daemon that dies, is cut off, starves or is told to end, with requests of every
+//! kind in flight: they get an error soon, no task hangs in the kernel, the mountpoint can be cleared and
+//! mounted again, and what fsync(2) acknowledged is there.
+//!
+//! Each case of a scenario is a kind of caller; `aftermath` is what comes after them.
+
+pub mod call;
+mod caller;
+mod memory;
+mod scenarios;
+mod scene;
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use self::scene::{Fusectl, Setting};
+use super::{Place, Programs, fresh_directory};
+use crate::outcome::{Case, Outcome, SuiteResult};
+
+/// How often a condition is looked at.
+const POLL: Duration = Duration::from_millis(2);
+
+/// From the end of a daemon to the last error, and for whatever else has to happen soon.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Outcomes of a scenario, by name of the case.
+type Outcomes = BTreeMap<String, Outcome>;
+
+/// Runs every scenario, each on a mount of its own made as that of `place` was.
+///
+/// # Errors
+///
+/// Without a mount, or when a scenario cannot be set up.
+pub fn run(place: &Place<'_>, programs: &Programs) -> Result<SuiteResult> {
+    let start = Instant::now();
+    let mounted = place
+        .mounted
+        .context("the suite daemon needs a mount, and a native directory has no daemon")?;
+    let (sources, work) = (place.backing.join("daemon"), place.scratch.join("daemon"));
+    fresh_directory(&sources)?;
+    fresh_directory(&work)?;
+    let setting = Setting {
+        mounted,
+        program: &programs.suite,
+        fusectl: Fusectl::mount(&work.join("fusectl"))?,
+        sources: &sources,
+        work: &work,
+        limit: LIMIT * place.patience,
+    };
+    let mut cases = BTreeMap::new();
+    for (name, scenario) in scenarios::ALL {
+        let outcomes = scenario(&setting).with_context(|| format!("daemon, scenario {name}"))?;
+        for (case, outcome) in outcomes {
+            cases.insert(format!("{name}::{case}"), Case::from(outcome));
+        }
+    }
+    drop(setting);
+    for directory in [&sources, &work] {
+        std::fs::remove_dir_all(directory)
+            .with_context(|| format!("cannot clean up {}", directory.display()))?;
+    }
+    Ok(SuiteResult {
+        cases,
+        elapsed: start.elapsed(),
+    })
+}
+
+/// Waits until `condition` holds; false when it does not by `deadline`.
+fn poll_until(deadline: Instant, mut condition: impl FnMut() -> Result<bool>) -> Result<bool> {
+    loop {
+        if condition()? {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// A failure as the outcome of a case.
+fn outcome(result: Result<()>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Passed,
+        Err(error) => Outcome::Failed(format!("{error:#}")),
+    }
+}
