@@ -16,6 +16,9 @@ use crate::outcome::{Outcome, SuiteResult};
 /// kept, in seconds.
 pub const CUTS: u32 = 3;
 
+/// How many in a night: each promise is the last before a cut, and as many cuts come amid something.
+pub const CUTS_NIGHTLY: u32 = 50;
+
 /// How many losses of a case are told; the first says most.
 const TOLD: usize = 3;
 
@@ -58,13 +61,26 @@ struct Moment {
 }
 
 impl Moment {
-    /// After one round at least: by then every promise was given once.
-    fn draw(random: &mut Random) -> Self {
-        let transaction = Sequence::ROUND + 1 + random.next() % (5 * Sequence::ROUND);
+    /// Of cut `number`, counted from 0, in the sequence of `seed`. After one round at least: by then every
+    /// promise was given once. In turn right after a promise was kept, the last in [`Promise::ALL`] first
+    /// because most others bring in by the way what those may not have, and amid whatever comes.
+    fn draw(number: u32, seed: u64, random: &mut Random) -> Self {
+        let earliest = Sequence::ROUND + 1 + random.next() % (5 * Sequence::ROUND);
+        if number.is_multiple_of(2) {
+            let turn = number as usize / 2 % Promise::ALL.len();
+            let promise = Promise::ALL[Promise::ALL.len() - 1 - turn];
+            let transaction = Sequence::new(seed)
+                .skip(earliest as usize)
+                .find(|transaction| transaction.promise == Some(promise));
+            return Moment {
+                transaction: transaction.expect("every round has every promise").n,
+                delay: None,
+            };
+        }
         let delay = Duration::from_nanos(random.next() % LONGEST_DELAY.as_nanos() as u64);
         Moment {
-            transaction,
-            delay: random.next().is_multiple_of(2).then_some(delay),
+            transaction: earliest,
+            delay: Some(delay),
         }
     }
 }
@@ -81,7 +97,8 @@ pub fn run(machine: &mut dyn Machine, cuts: u32, seed: u64) -> Result<SuiteResul
     let mut random = Random::new(seed);
     let mut losses = Vec::new();
     for number in 1..=cuts {
-        let (seed, moment) = (random.next(), Moment::draw(&mut random));
+        let seed = random.next();
+        let moment = Moment::draw(number - 1, seed, &mut random);
         let cut = || format!("power cut {number} of {cuts}, seed {seed}, {moment:?}");
         for loss in one_cut(machine, seed, moment).with_context(cut)? {
             losses.push((number, loss));
@@ -222,11 +239,17 @@ mod tests {
     }
 
     #[test]
-    fn moments_come_after_a_round_and_of_both_kinds() {
+    fn every_second_moment_is_right_after_another_promise() {
         let mut random = Random::new(9);
-        let moments: Vec<Moment> = (0..50).map(|_| Moment::draw(&mut random)).collect();
+        let moments = (0..30).map(|number| Moment::draw(number, 5, &mut random));
+        let moments: Vec<Moment> = moments.collect();
         assert!(moments.iter().all(|m| m.transaction > Sequence::ROUND));
-        let held = moments.iter().filter(|m| m.delay.is_none()).count();
-        assert!((10..40).contains(&held), "{held}");
+        let held = moments.iter().filter(|moment| moment.delay.is_none());
+        let mut promises: Vec<Promise> = held
+            .filter_map(|held| Sequence::new(5).nth(held.transaction as usize)?.promise)
+            .collect();
+        assert_eq!(promises[0], Promise::Syncfs);
+        promises.sort();
+        assert_eq!(promises, Promise::ALL);
     }
 }

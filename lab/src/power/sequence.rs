@@ -47,10 +47,10 @@ pub enum Promise {
     MmapMsync,
     /// Bytes through a shared mapping: fsync(2) of the descriptor.
     MmapFsync,
-    /// Several files changed without a word, then syncfs(2).
-    Syncfs,
-    /// The same, then sync(2).
+    /// Several files changed without a word, then sync(2).
     Sync,
+    /// The same, then syncfs(2).
+    Syncfs,
 }
 
 impl Promise {
@@ -69,8 +69,8 @@ impl Promise {
         Promise::MkdirFsync,
         Promise::MmapMsync,
         Promise::MmapFsync,
-        Promise::Syncfs,
         Promise::Sync,
+        Promise::Syncfs,
     ];
 
     /// Its name, that of its directory and of its case.
@@ -89,8 +89,8 @@ impl Promise {
             Promise::MkdirFsync => "mkdir_fsync",
             Promise::MmapMsync => "mmap_msync",
             Promise::MmapFsync => "mmap_fsync",
-            Promise::Syncfs => "syncfs",
             Promise::Sync => "sync",
+            Promise::Syncfs => "syncfs",
         }
     }
 

@@ -14,6 +14,9 @@ use crate::suite::sys::{self, LockOp, Map};
 /// Size of the files that callers read: more than is read ahead.
 pub(super) const DATA: usize = 4 << 20;
 
+/// The directory of [`Call::Create`].
+const CREATED: &str = "created";
+
 /// Bytes of one durable append.
 pub(super) const BLOCK: usize = 5_000;
 
@@ -94,7 +97,7 @@ pub(super) fn make_files(directory: &Path) -> Result<()> {
     for name in ["write", "fsync", "lock", "log"] {
         fs::write(directory.join(name), "")?;
     }
-    Ok(())
+    Ok(fs::create_dir(directory.join(CREATED))?)
 }
 
 /// The whole life of a caller: opens its files in `directory`, waits for a line on standard input, and
@@ -182,7 +185,8 @@ impl Caller {
             }),
             Call::Readdir => fs::read_dir(".")?.try_for_each(|entry| entry.map(drop)),
             Call::Create => {
-                let name = format!("created-{turn}");
+                // Within a directory, creating waits for whoever lists it.
+                let name = format!("{CREATED}/{turn}");
                 File::create(&name)?;
                 fs::remove_file(&name)
             }

@@ -163,29 +163,37 @@ impl Callers {
     fn blocked(scene: &Scene<'_>) -> Result<Self> {
         let mut callers = Callers::new(scene, &Call::WAITING)?;
         callers.holder = Some(scene.caller(Call::Hold)?);
+        let blocked = callers.block(scene);
+        if blocked.is_err() {
+            // Callers of a daemon that stands still cannot be killed: they close files.
+            scene.signal(Signal::KILL)?;
+        }
+        blocked.map(|()| callers)
+    }
+
+    fn block(&mut self, scene: &Scene<'_>) -> Result<()> {
         let mut lock = scene.caller(Call::Lock)?;
         let before = scene.waiting()?;
         lock.go()?;
         scene.until("the daemon has the lock request", || {
             Ok(scene.waiting()? > before)
         })?;
-        callers.append.go()?;
-        scene.until("blocks are durable", || Ok(callers.append.durable()? >= 5))?;
+        self.append.go()?;
+        scene.until("blocks are durable", || Ok(self.append.durable()? >= 5))?;
         scene.stop()?;
-        let append = format!("/proc/{}/wchan", callers.append.pid());
+        let append = format!("/proc/{}/wchan", self.append.pid());
         scene.until("who appends waits for an answer", || {
             Ok(std::fs::read_to_string(&append)?.contains("request_wait"))
         })?;
-        for caller in &mut callers.all {
+        for caller in &mut self.all {
             let before = scene.waiting()?;
             caller.go()?;
             scene.until(&format!("{} is in flight", caller.call.name()), || {
                 Ok(scene.waiting()? > before)
             })?;
         }
-        callers.all.push(lock);
-        callers.all_are_calling()?;
-        Ok(callers)
+        self.all.push(lock);
+        self.all_are_calling()
     }
 
     fn durable(&mut self) -> Result<usize> {
