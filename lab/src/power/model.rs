@@ -35,13 +35,24 @@ struct Change {
 }
 
 impl Allowed {
-    /// The transaction that wrote the byte at `offset` last; when none did, the last that changed
-    /// anything.
-    pub(super) fn changed_by(&self, offset: u64) -> Option<u64> {
-        let wrote = |change: &&Change| (change.start..change.end).contains(&offset);
+    /// The transaction that wrote the byte at `offset` last. Without an offset, or when none wrote it:
+    /// the last that changed anything.
+    pub(super) fn changed_by(&self, offset: Option<u64>) -> Option<u64> {
+        let wrote = |change: &&Change| {
+            offset.is_some_and(|offset| (change.start..change.end).contains(&offset))
+        };
         let changes = || self.changes.iter().rev();
         let change = changes().find(wrote).or_else(|| changes().next());
         change.map(|change| change.n)
+    }
+
+    /// `n` changed the name alone.
+    fn renamed_by(&mut self, n: u64) {
+        self.changes.push(Change {
+            n,
+            start: 0,
+            end: 0,
+        });
     }
 
     /// A name for another inode, or its first one.
@@ -54,11 +65,7 @@ impl Allowed {
     fn goes(&mut self, n: u64) {
         self.absent = true;
         self.now = None;
-        self.changes.push(Change {
-            n,
-            start: 0,
-            end: 0,
-        });
+        self.renamed_by(n);
     }
 
     /// The file gets the contents that `change` makes of those it has.
@@ -134,7 +141,11 @@ impl Model {
                 };
                 file.rewrite(change, |contents| contents.resize(*len as usize, 0));
             }
-            Step::Mkdir(path) => self.at(path).becomes(vec![Entry::Directory]),
+            Step::Mkdir(path) => {
+                let directory = self.at(path);
+                directory.becomes(vec![Entry::Directory]);
+                directory.renamed_by(n);
+            }
             Step::Rename(from, to) => self.rename(n, from, to),
             Step::Link(from, to) => self.copy_name(n, from, to),
             Step::Unlink(path) => self.at(path).goes(n),
@@ -164,11 +175,7 @@ impl Model {
         let target = self.at(to);
         target.becomes(source.now.into_iter().collect());
         target.changes.extend(source.changes);
-        target.changes.push(Change {
-            n,
-            start: 0,
-            end: 0,
-        });
+        target.renamed_by(n);
     }
 }
 
@@ -230,6 +237,9 @@ mod tests {
         );
         assert!(new.absent);
         assert_eq!(new.inodes, [[file(""), file("new")]]);
-        assert_eq!((old.changed_by(1), old.changed_by(9)), (Some(1), Some(1)));
+        model.step(2, &Step::Link("d/f".to_owned(), "d/g".to_owned()));
+        let link = &model.paths["d/g"];
+        assert_eq!(link.changed_by(Some(1)), Some(1), "who wrote the byte");
+        assert_eq!(link.changed_by(None), Some(2), "who made the name");
     }
 }

@@ -87,17 +87,20 @@ fn read_tree(root: &Path, below: &str, found: &mut BTreeMap<String, Entry>) -> R
     Ok(())
 }
 
-/// The first byte that is wrong, and how. Of several inodes that may be there, the one that comes
+/// The first byte that is wrong, unless it is the name, and how. Of several inodes that may be there, the one that comes
 /// closest tells it.
-fn difference(found: Option<Entry>, allowed: &Allowed) -> Option<(u64, String)> {
+fn difference(found: Option<Entry>, allowed: &Allowed) -> Option<(Option<u64>, String)> {
     let Some(found) = found else {
-        return (!allowed.absent).then(|| (0, "is missing".to_owned()));
+        return (!allowed.absent).then(|| (None, "is missing".to_owned()));
     };
     let wrong = allowed.inodes.iter().map(|states| mixture(&found, states));
     // `None`, no difference, is the least.
     let closest =
         wrong.min_by_key(|wrong| wrong.as_ref().map(|(offset, _)| std::cmp::Reverse(*offset)));
-    closest.unwrap_or_else(|| Some((0, "is there, and should be gone".to_owned())))
+    match closest {
+        Some(wrong) => wrong.map(|(offset, what)| (Some(offset), what)),
+        None => Some((None, "is there, and should be gone".to_owned())),
+    }
 }
 
 /// What of `found` is in none of the states. A length between the shortest and the longest is
@@ -223,7 +226,7 @@ mod tests {
         assert_eq!(difference(Some(file("bbb")), &two), None);
         assert_eq!(
             difference(Some(file("aab")), &two),
-            Some((2, "byte 2 was not written there".to_owned()))
+            Some((Some(2), "byte 2 was not written there".to_owned()))
         );
         assert!(difference(None, &two).is_some());
         assert!(difference(Some(Entry::Directory), &two).is_some());
