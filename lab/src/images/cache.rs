@@ -18,6 +18,9 @@ use crate::progress::Progress;
 /// Ending of what is being made.
 const PART: &str = ".part";
 
+/// How the names of entries begin; other files in the directory are not ours to remove.
+const KINDS: [&str; 4] = ["apt-", "deb-", "kernel-", "root-"];
+
 /// With less room than this, whatever failed probably failed for want of it.
 const LITTLE: u64 = 64 << 20;
 
@@ -157,7 +160,8 @@ impl Maker<'_> {
     pub(super) fn prune(&self, keep: &BTreeSet<String>) -> Result<Pruned> {
         let mut pruned = Pruned::default();
         for name in self.cache.names()? {
-            if name == "lock" || keep.contains(&name) {
+            let ours = KINDS.iter().any(|kind| name.starts_with(kind));
+            if !ours || keep.contains(&name) {
                 continue;
             }
             let path = self.cache.directory.join(&name);
@@ -289,9 +293,10 @@ mod tests {
         let maker = cache.maker(&Progress::new(1)).unwrap();
         maker.get("root-1", make("old")).unwrap();
         maker.get("root-2", make("new")).unwrap();
+        fs::write(cache.directory().join("ext4-x"), "another's").unwrap();
         let pruned = maker.prune(&BTreeSet::from(["root-2".to_owned()])).unwrap();
         assert_eq!(pruned.names, ["root-1"]);
         assert!(pruned.bytes > 0);
-        assert_eq!(cache.names().unwrap(), ["lock", "root-2"]);
+        assert_eq!(cache.names().unwrap(), ["ext4-x", "lock", "root-2"]);
     }
 }
