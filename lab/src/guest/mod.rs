@@ -13,5 +13,5 @@ mod sys;
 mod work;
 
 pub use self::init::boot;
-pub use self::root::{LAB, run_root};
+pub use self::root::{LAB, SHELL, run_root};
 pub use self::work::{Ground, serve};

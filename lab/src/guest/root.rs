@@ -24,6 +24,9 @@ use super::work::{Ground, serve};
 /// Where the disk with the programs is mounted.
 pub const LAB: &str = "/opt/lab";
 
+/// On the kernel's command line, with the name of a preset: a person's shell instead of a job.
+pub const SHELL: &str = "lab.shell";
+
 /// In the environment: which part of the boot a process is.
 pub(super) const STAGE: &str = "DYNAMICFS_AGENT_STAGE";
 
@@ -69,7 +72,10 @@ pub fn run_root() -> Result<bool> {
 }
 
 fn first_process() -> Result<()> {
-    let result = prepare().and_then(|()| wait_for_worker());
+    let result = prepare().and_then(|()| match shell_preset()? {
+        Some(preset) => shell(&preset),
+        None => wait_for_worker(),
+    });
     if let Err(error) = &result {
         eprintln!("dynamicfs-agent: {error:#}");
     }
@@ -107,6 +113,47 @@ fn mount_at(kind: &str, at: &str, options: &str) -> Result<()> {
     let options = CString::new(options)?;
     mount(kind, at, kind, MountFlags::empty(), options.as_c_str())?;
     Ok(())
+}
+
+/// The preset that a person wants a shell for.
+fn shell_preset() -> Result<Option<String>> {
+    let words = fs::read_to_string("/proc/cmdline")?;
+    let mut words = words.split_whitespace();
+    let preset = words.find_map(|word| word.strip_prefix(SHELL)?.strip_prefix('='));
+    Ok(preset.map(str::to_owned))
+}
+
+/// Mounts ext4 and the preset, and runs a shell on the console.
+fn shell(preset: &str) -> Result<()> {
+    let disks = env::var(DISKS).context("disks unknown")?;
+    for (number, name) in [(2, "ext4"), (3, "back")] {
+        let at = format!("/mnt/{name}");
+        fs::create_dir_all(&at)?;
+        mount(disk(&disks, number), &at, "ext4", MountFlags::empty(), None)?;
+    }
+    let mountpoint = format!("/mnt/{preset}");
+    fs::create_dir_all(&mountpoint)?;
+    let mounted = Command::new(format!("{LAB}/bin/dynamicfs"))
+        .args(["mount", "/mnt/back", &mountpoint, "--preset", preset])
+        .args(["-o", "allow_other"])
+        .status()?;
+    if !mounted.success() {
+        eprintln!("dynamicfs-agent: cannot mount {preset}: {mounted}");
+    }
+    // A session of its own on the console, so that Ctrl-C reaches what runs in the shell.
+    Command::new("setsid")
+        .args(["--ctty", "--wait", "/bin/bash", "--login"])
+        .env("PATH", path())
+        .env("HOME", "/root")
+        .env("TERM", "linux")
+        .current_dir("/mnt")
+        .status()
+        .context("cannot start a shell")?;
+    Ok(())
+}
+
+fn path() -> String {
+    format!("{LAB}/bin:/usr/local/bin:/usr/sbin:/usr/bin")
 }
 
 fn wait_for_worker() -> Result<()> {

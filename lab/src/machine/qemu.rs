@@ -172,7 +172,13 @@ impl Qemu {
         // What QEMU itself says is part of the story.
         let said = File::options().append(true).create(true).open(&console)?;
         program
-            .args(self.arguments(&console, &socket))
+            .args(self.arguments(&format!(
+                "file,id=console,path={},append=on",
+                console.display()
+            )))
+            .args(["-device", "virtio-serial-pci", "-chardev"])
+            .arg(format!("socket,id=lab,path={}", socket.display()))
+            .args(["-device", "virtserialport,chardev=lab,name=lab"])
             // Where writes that vanish go.
             .env("TMPDIR", room)
             .stdin(Stdio::null())
@@ -197,7 +203,19 @@ impl Qemu {
         }
     }
 
-    fn arguments(&self, console: &Path, socket: &Path) -> Vec<String> {
+    /// Runs it with this process' terminal as its console, until it ends. Without an agent's stream.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU cannot be started, or fails.
+    pub fn run_on_terminal(&self, mut program: Command, room: &Path) -> Result<bool> {
+        program.args(self.arguments("stdio,id=console,signal=off"));
+        let status = program.env("TMPDIR", room).status();
+        Ok(status.context("cannot start QEMU")?.success())
+    }
+
+    /// Without the agent's port. `console` is a character device named `console`.
+    fn arguments(&self, console: &str) -> Vec<String> {
         let mut arguments: Vec<String> = self.accelerator.arguments().map(str::to_owned).to_vec();
         arguments.extend(COMMON.iter().map(|&word| word.to_owned()));
         arguments.extend(
@@ -207,7 +225,7 @@ impl Qemu {
                 "-m",
                 &self.memory_mib.to_string(),
                 "-chardev",
-                &format!("file,id=console,path={},append=on", console.display()),
+                console,
                 "-serial",
                 "chardev:console",
                 "-kernel",
@@ -217,12 +235,6 @@ impl Qemu {
                 // A kernel that panics restarts at once, which -no-reboot makes the end.
                 "-append",
                 &format!("console=ttyS0 panic=-1 lab.disks=vd {}", self.command_line),
-                "-device",
-                "virtio-serial-pci",
-                "-chardev",
-                &format!("socket,id=lab,path={}", socket.display()),
-                "-device",
-                "virtserialport,chardev=lab,name=lab",
                 "-device",
                 "virtio-rng-pci",
             ]

@@ -54,6 +54,22 @@ impl Uml {
         Ok(Guest::new(child, stream, &console))
     }
 
+    /// Runs it with this process' terminal as its console, until it ends. Without an agent's stream.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started, or fails.
+    pub fn run_on_terminal(&self, mut program: Command, room: &Path) -> Result<bool> {
+        program
+            .args(self.arguments(room))
+            // The last one counts.
+            .args(["con0=fd:0,fd:1", "ssl0=null"])
+            .env("TMPDIR", "/dev/shm")
+            .env("HOME", room);
+        let status = program.status();
+        Ok(status.context("cannot start user-mode Linux")?.success())
+    }
+
     fn arguments(&self, room: &Path) -> Vec<String> {
         let mut arguments: Vec<String> = [
             &format!("mem={}M", self.memory_mib),

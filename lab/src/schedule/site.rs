@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use dynamicfs::config::Preset;
 
 use super::run::Site;
 use super::store::{Facts, Store};
+use crate::guest::SHELL;
 use crate::images::{self, Backend, Disks, Image, Target};
 use crate::machine::{Accelerator, Disk, Guest, Host, Qemu, Uml, Writes};
 use crate::paths::Paths;
@@ -42,8 +44,7 @@ enum RealSite {
 
 #[derive(Debug)]
 struct GuestSite {
-    backend: Backend,
-    /// `None` where nothing is virtual.
+    /// `None` in user mode, where nothing is virtual.
     accelerator: Option<Accelerator>,
     patience: u32,
     image: Image,
@@ -87,7 +88,6 @@ impl Sites {
                         Backend::Uml | Backend::Host => None,
                     };
                     RealSite::Guest(Box::new(GuestSite {
-                        backend: target.backend,
                         accelerator,
                         patience: patience(target, accelerator),
                         image,
@@ -112,6 +112,19 @@ impl Sites {
             Some(RealSite::Host(host)) => Ok(host),
             Some(RealSite::Guest(guest)) => Ok(&**guest),
             None => anyhow::bail!("the target {target} was not prepared"),
+        }
+    }
+
+    /// Boots a target's guest with this process' terminal as its console and a shell on it, until that
+    /// ends.
+    ///
+    /// # Errors
+    ///
+    /// When the guest does not start.
+    pub fn shell(&self, target: &str, preset: Preset, room: &Path) -> Result<bool> {
+        match self.sites.get(target) {
+            Some(RealSite::Guest(guest)) => guest.shell(preset, room),
+            _ => anyhow::bail!("no guest of the target {target} was prepared"),
         }
     }
 
@@ -212,34 +225,9 @@ impl Site for Host {
 
 impl Site for GuestSite {
     fn start(&self, room: &Path) -> Result<Guest> {
-        let disks = self.disks(room)?;
-        let directories = self.directories(room);
-        let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
-        match self.backend {
-            Backend::Qemu => {
-                let qemu = Qemu {
-                    accelerator: self.accelerator.unwrap_or(Accelerator::Tcg),
-                    kernel: self.image.kernel.clone(),
-                    initramfs: self.initramfs.clone(),
-                    command_line: self.image.command_line.clone(),
-                    disks,
-                    memory_mib: self.declared.memory_mib,
-                    cpus: self.declared.vcpus,
-                };
-                let program = self.image.tools.command(QEMU, &directories);
-                qemu.start(program, room)
-            }
-            Backend::Uml => {
-                let uml = Uml {
-                    initramfs: self.initramfs.clone(),
-                    command_line: self.image.command_line.clone(),
-                    disks,
-                    memory_mib: self.declared.memory_mib,
-                };
-                let kernel = self.image.kernel.display().to_string();
-                uml.start(self.image.tools.command(&kernel, &directories), room)
-            }
-            Backend::Host => anyhow::bail!("this machine is no guest"),
+        match self.machine(room, "")? {
+            Machine::Qemu(qemu) => qemu.start(self.program(room), room),
+            Machine::Uml(uml) => uml.start(self.program(room), room),
         }
     }
 
@@ -248,7 +236,59 @@ impl Site for GuestSite {
     }
 }
 
+/// A guest's machine, not started.
+enum Machine {
+    Qemu(Qemu),
+    Uml(Uml),
+}
+
 impl GuestSite {
+    fn shell(&self, preset: Preset, room: &Path) -> Result<bool> {
+        let words = format!("{SHELL}={}", preset.name());
+        match self.machine(room, &words)? {
+            Machine::Qemu(qemu) => qemu.run_on_terminal(self.program(room), room),
+            Machine::Uml(uml) => uml.run_on_terminal(self.program(room), room),
+        }
+    }
+
+    /// With fresh disks in `room`, and more words on the kernel's command line.
+    fn machine(&self, room: &Path, words: &str) -> Result<Machine> {
+        let disks = self.disks(room)?;
+        let initramfs = self.initramfs.clone();
+        let command_line = format!("{} {words}", self.image.command_line);
+        let memory_mib = self.declared.memory_mib;
+        Ok(match self.accelerator {
+            Some(accelerator) => Machine::Qemu(Qemu {
+                accelerator,
+                kernel: self.image.kernel.clone(),
+                initramfs,
+                command_line,
+                disks,
+                memory_mib,
+                cpus: self.declared.vcpus,
+            }),
+            None => Machine::Uml(Uml {
+                initramfs,
+                command_line,
+                disks,
+                memory_mib,
+            }),
+        })
+    }
+
+    /// What executes it.
+    fn program(&self, room: &Path) -> Command {
+        let directories = self.directories(room);
+        let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
+        let kernel = self.image.kernel.display().to_string();
+        let program = if self.accelerator.is_some() {
+            QEMU
+        } else {
+            &kernel
+        };
+        self.image.tools.command(program, &directories)
+    }
+
     /// Root and programs, which guests share, and disks of the guest's own.
     fn disks(&self, room: &Path) -> Result<Vec<Disk>> {
         let disk = |file: &Path, writes| Disk {

@@ -53,8 +53,14 @@ impl Suite {
     ];
 
     /// Those that every target can run.
-    pub const EVERYWHERE: [Suite; 4] =
-        [Suite::Pjdfstest, Suite::Fsx, Suite::Suite, Suite::Programs];
+    pub const EVERYWHERE: [Suite; 6] = [
+        Suite::Pjdfstest,
+        Suite::Fsx,
+        Suite::Suite,
+        Suite::Daemon,
+        Suite::PowerCut,
+        Suite::Programs,
+    ];
 
     /// Whether the quick profile has it.
     pub fn is_quick(self) -> bool {

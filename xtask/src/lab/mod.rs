@@ -2,12 +2,14 @@
 
 mod build;
 mod diff;
+mod doctor;
 mod image;
 mod list;
 mod report;
 mod review;
 mod run;
 mod selftest;
+mod shell;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -24,6 +26,10 @@ pub(crate) enum Verb {
     Diff(diff::Args),
     /// Plant faults in the storage of a mount, and see each found by the suites (needs root)
     Selftest(selftest::Args),
+    /// Tell which machines work here, and why the others do not
+    Doctor,
+    /// A console in a guest, with a preset mounted
+    Shell(shell::Args),
     /// List the targets, with their kernels and what of them is built
     List,
     /// Build the images of guests (needs root)
@@ -40,6 +46,8 @@ pub(crate) fn run(verb: &Verb) -> Result<bool> {
         Verb::Review(args) => review::run(args),
         Verb::Diff(args) => diff::run(args),
         Verb::Selftest(args) => selftest::run(args),
+        Verb::Doctor => doctor::run(),
+        Verb::Shell(args) => shell::run(args),
         Verb::List => list::run(),
         Verb::Build(args) => build::run(args),
         Verb::Image(verb) => image::run(verb),

@@ -15,6 +15,7 @@ use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
 use dynamicfs_lab::report::runs;
 use dynamicfs_lab::schedule::{self, Request, RunPlan, Sites, Store, assemble};
+use dynamicfs_lab::suites::Suite;
 use dynamicfs_lab::{exceptions, tools};
 
 use super::build::chosen;
@@ -170,6 +171,17 @@ impl Args {
 
 /// Installs and builds what the run needs. Outside the namespaces: these must outlive them.
 fn prepare(paths: &Paths, plan: &RunPlan, targets: &[Target]) -> Result<()> {
+    let guests: Vec<&Target> = targets.iter().filter(|one| one.guest.is_some()).collect();
+    prepare_guests(paths, &guests)?;
+    prepare_suites(paths, &plan.suites())?;
+    if plan.targets.iter().any(|target| !target.alone.is_empty()) {
+        tools::ensure_packages(tools::BENCH_PACKAGES)?;
+    }
+    Ok(())
+}
+
+/// Installs and builds what guests boot from, and the programs that run in them.
+pub(super) fn prepare_guests(paths: &Paths, targets: &[&Target]) -> Result<()> {
     tools::ensure_packages(tools::LAB_PACKAGES)?;
     build(paths, &["--release", "--package=dynamicfs"])?;
     build(
@@ -180,16 +192,12 @@ fn prepare(paths: &Paths, plan: &RunPlan, targets: &[Target]) -> Result<()> {
             "--bin=dynamicfs-suite",
         ],
     )?;
-    prepare_suites(paths, &plan.suites())?;
-    if plan.targets.iter().any(|target| !target.alone.is_empty()) {
-        tools::ensure_packages(tools::BENCH_PACKAGES)?;
+    if !targets.is_empty() {
+        // Guests bring all programs of the suites.
+        prepare_suites(paths, &[Suite::Pjdfstest, Suite::Fsx])?;
     }
-    let guests: Vec<&Target> = targets
-        .iter()
-        .filter(|target| target.guest.is_some())
-        .collect();
-    let progress = Progress::new(guests.len());
-    for target in guests {
+    let progress = Progress::new(targets.len());
+    for target in targets {
         images::build(paths, target, &progress)?;
         progress.advance();
     }
