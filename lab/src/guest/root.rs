@@ -28,10 +28,10 @@ pub const LAB: &str = "/opt/lab";
 pub const SHELL: &str = "lab.shell";
 
 /// In the environment: which part of the boot a process is.
-pub(super) const STAGE: &str = "DYNAMICFS_AGENT_STAGE";
+pub(super) const STAGE: &str = "LAB_AGENT_STAGE";
 
 /// In the environment: how the disks' names begin.
-pub(super) const DISKS: &str = "DYNAMICFS_AGENT_DISKS";
+pub(super) const DISKS: &str = "LAB_AGENT_DISKS";
 
 /// Name of the port that leads to the lab.
 const PORT: &str = "lab";
