@@ -81,7 +81,7 @@ impl PresetChoice {
 impl SuiteChoice {
     pub(crate) fn suites(self) -> Vec<Suite> {
         match self {
-            SuiteChoice::All => Suite::ALL.to_vec(),
+            SuiteChoice::All => Suite::EVERYWHERE.to_vec(),
             SuiteChoice::Pjdfstest => vec![Suite::Pjdfstest],
             SuiteChoice::Fsx => vec![Suite::Fsx],
             SuiteChoice::Suite => vec![Suite::Suite],

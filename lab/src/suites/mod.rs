@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::outcome::SuiteResult;
 use crate::paths::Paths;
+use crate::suite::Set;
 
 /// A conformance suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,15 +32,31 @@ pub enum Suite {
     Suite,
     /// git, cargo, sqlite and others at work.
     Programs,
+    /// What a Mac's Finder does to a directory.
+    Finder,
+    /// Directories that fold case; an error where the file system has none.
+    Casefold,
 }
 
 impl Suite {
     /// All of them, the quick ones first.
-    pub const ALL: [Suite; 4] = [Suite::Pjdfstest, Suite::Fsx, Suite::Suite, Suite::Programs];
+    pub const ALL: [Suite; 6] = [
+        Suite::Pjdfstest,
+        Suite::Fsx,
+        Suite::Suite,
+        Suite::Finder,
+        Suite::Casefold,
+        Suite::Programs,
+    ];
 
     /// Those that every target can run.
-    pub const EVERYWHERE: [Suite; 4] =
-        [Suite::Pjdfstest, Suite::Fsx, Suite::Suite, Suite::Programs];
+    pub const EVERYWHERE: [Suite; 5] = [
+        Suite::Pjdfstest,
+        Suite::Fsx,
+        Suite::Suite,
+        Suite::Finder,
+        Suite::Programs,
+    ];
 
     /// Whether the quick profile has it.
     pub fn is_quick(self) -> bool {
@@ -58,6 +75,8 @@ impl Suite {
             Suite::Fsx => "fsx",
             Suite::Suite => "suite",
             Suite::Programs => "programs",
+            Suite::Finder => "finder",
+            Suite::Casefold => "casefold",
         }
     }
 
@@ -82,8 +101,10 @@ impl Suite {
         match self {
             Suite::Pjdfstest => pjdfstest::run(place, programs),
             Suite::Fsx => fsx::run(place, programs),
-            Suite::Suite => dynamicfs_suite::run(place, programs),
+            Suite::Suite => dynamicfs_suite::run(place, programs, Set::Suite),
             Suite::Programs => programs::run(place),
+            Suite::Finder => dynamicfs_suite::run(place, programs, Set::Finder),
+            Suite::Casefold => dynamicfs_suite::run(place, programs, Set::Casefold),
         }
     }
 
@@ -102,7 +123,9 @@ impl Suite {
         match self {
             Suite::Pjdfstest => pjdfstest::run_cases(place, programs, names),
             Suite::Fsx => fsx::run_cases(place, programs, names),
-            Suite::Suite => dynamicfs_suite::run_cases(place, programs, names),
+            Suite::Suite => dynamicfs_suite::run_cases(place, programs, Set::Suite, names),
+            Suite::Finder => dynamicfs_suite::run_cases(place, programs, Set::Finder, names),
+            Suite::Casefold => dynamicfs_suite::run_cases(place, programs, Set::Casefold, names),
             other => bail!("the cases of {} cannot be run one by one", other.name()),
         }
     }
