@@ -10,7 +10,7 @@ use dynamicfs_lab::exceptions::Exception;
 use dynamicfs_lab::images::{self, HOST};
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
-use dynamicfs_lab::suites::{Programs, Suite};
+use dynamicfs_lab::suites::{Programs, Suite, smbtorture};
 use dynamicfs_lab::target::Permissions;
 use dynamicfs_lab::volumes::{Manner, Volumes};
 use dynamicfs_lab::{exceptions, namespace, report, tools};
@@ -57,6 +57,9 @@ pub(crate) enum SuiteChoice {
     Fsx,
     Suite,
     Programs,
+    Finder,
+    Casefold,
+    Smbtorture,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -86,6 +89,9 @@ impl SuiteChoice {
             SuiteChoice::Fsx => vec![Suite::Fsx],
             SuiteChoice::Suite => vec![Suite::Suite],
             SuiteChoice::Programs => vec![Suite::Programs],
+            SuiteChoice::Finder => vec![Suite::Finder],
+            SuiteChoice::Casefold => vec![Suite::Casefold],
+            SuiteChoice::Smbtorture => vec![Suite::Smbtorture],
         }
     }
 }
@@ -171,7 +177,11 @@ pub(crate) fn prepare_suites(paths: &Paths, suites: &[Suite]) -> Result<()> {
     if suites.contains(&Suite::Fsx) {
         tools::ensure_tool(paths, tools::FSX)?;
     }
-    if suites.contains(&Suite::Suite) {
+    if suites.contains(&Suite::Smbtorture) {
+        tools::ensure_packages(smbtorture::PACKAGES)?;
+    }
+    let cases = [Suite::Suite, Suite::Finder, Suite::Casefold];
+    if suites.iter().any(|suite| cases.contains(suite)) {
         // Of this very profile: its dependencies are built already.
         build(paths, &["--package=dynamicfs-lab", "--bin=dynamicfs-suite"])?;
     }

@@ -6,6 +6,7 @@ pub mod dynamicfs_suite;
 pub mod fsx;
 pub mod pjdfstest;
 pub mod programs;
+pub mod smbtorture;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,17 +37,20 @@ pub enum Suite {
     Finder,
     /// Directories that fold case; an error where the file system has none.
     Casefold,
+    /// The directory through Samba, as a Mac sees it; needs the packages [`smbtorture::PACKAGES`].
+    Smbtorture,
 }
 
 impl Suite {
     /// All of them, the quick ones first.
-    pub const ALL: [Suite; 6] = [
+    pub const ALL: [Suite; 7] = [
         Suite::Pjdfstest,
         Suite::Fsx,
         Suite::Suite,
         Suite::Finder,
         Suite::Casefold,
         Suite::Programs,
+        Suite::Smbtorture,
     ];
 
     /// Those that every target can run.
@@ -60,7 +64,7 @@ impl Suite {
 
     /// Whether the quick profile has it.
     pub fn is_quick(self) -> bool {
-        true
+        self != Suite::Smbtorture
     }
 
     /// The suite of that name.
@@ -77,6 +81,7 @@ impl Suite {
             Suite::Programs => "programs",
             Suite::Finder => "finder",
             Suite::Casefold => "casefold",
+            Suite::Smbtorture => "smbtorture",
         }
     }
 
@@ -89,7 +94,7 @@ impl Suite {
     /// Whether a case may fail on ext4: the suite tests something else on top of the file system, and
     /// only what ends otherwise than on ext4 says anything.
     pub fn only_differences_count(self) -> bool {
-        false
+        self == Suite::Smbtorture
     }
 
     /// Runs it on a directory.
@@ -105,6 +110,7 @@ impl Suite {
             Suite::Programs => programs::run(place),
             Suite::Finder => dynamicfs_suite::run(place, programs, Set::Finder),
             Suite::Casefold => dynamicfs_suite::run(place, programs, Set::Casefold),
+            Suite::Smbtorture => smbtorture::run(place),
         }
     }
 
