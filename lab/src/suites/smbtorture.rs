@@ -60,6 +60,9 @@ const EXCLUDED: [(&str, &str); 2] = [
 /// Limit of one subtest: the slowest takes 10 s.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Statuses from here on tell of a signal ([`Finished::code`]).
+const BY_SIGNAL: i32 = 128;
+
 /// Limit of what only answers.
 const PROMPT: Duration = Duration::from_secs(30);
 
@@ -83,6 +86,12 @@ pub fn run(place: &Place<'_>) -> Result<SuiteResult> {
         cases.insert(name, outcome.into());
     }
     drop(server);
+    if !cases.values().any(|case| case.outcome == Outcome::Passed) {
+        bail!(
+            "none of {} subtests of smbtorture passed: nothing was tested",
+            cases.len()
+        );
+    }
     fs::remove_dir_all(&share).with_context(|| format!("cannot clean up {}", share.display()))?;
     Ok(SuiteResult {
         cases,
@@ -137,7 +146,7 @@ impl Server {
         let mut command = Command::new("smbtorture");
         command
             .arg("//127.0.0.1/share")
-            .args(["--port", &self.port.to_string()])
+            .args(["-p", &self.port.to_string()])
             .arg(format!("--user=root%{PASSWORD}"))
             .args(["--target", "samba3", "--configfile"])
             .arg(&self.configuration)
@@ -148,10 +157,8 @@ impl Server {
             .arg(name)
             // It makes files in its working directory.
             .current_dir(place.scratch);
-        Ok(verdict(&process::run(
-            &mut command,
-            LIMIT * place.patience,
-        )?))
+        let finished = process::run(&mut command, LIMIT * place.patience)?;
+        verdict(&finished).with_context(|| name.to_owned())
     }
 }
 
@@ -245,10 +252,14 @@ fn empty(directory: &Path) -> Result<()> {
 
 /// Reads `success: NAME`, `failure: NAME [`, `error: NAME [` or `skip: NAME [`; the detail follows in
 /// lines up to `]`.
-fn verdict(finished: &Finished) -> Outcome {
-    if finished.code.is_none() {
-        return Outcome::TimedOut;
-    }
+///
+/// # Errors
+///
+/// When it ended by itself without any of these: it did not run.
+fn verdict(finished: &Finished) -> Result<Outcome> {
+    let Some(code) = finished.code else {
+        return Ok(Outcome::TimedOut);
+    };
     let mut lines = finished.stdout.lines();
     while let Some(line) = lines.next() {
         let Some((word, _)) = line.split_once(": ") else {
@@ -259,14 +270,17 @@ fn verdict(finished: &Finished) -> Outcome {
             detail.collect::<Vec<_>>().join("\n")
         };
         match word {
-            "success" => return Outcome::Passed,
-            "failure" | "error" => return Outcome::Failed(detail()),
-            "skip" => return Outcome::Skipped(detail()),
+            "success" => return Ok(Outcome::Passed),
+            "failure" | "error" => return Ok(Outcome::Failed(detail())),
+            "skip" => return Ok(Outcome::Skipped(detail())),
             _ => {}
         }
     }
+    if code >= BY_SIGNAL {
+        return Ok(Outcome::Failed(finished.ending()));
+    }
     let last = finished.stderr.lines().last().unwrap_or_default();
-    Outcome::Failed(format!("no verdict, {}: {last}", finished.ending()))
+    bail!("smbtorture gave no verdict, {}: {last}", finished.ending())
 }
 
 #[cfg(test)]
@@ -298,7 +312,7 @@ mod tests {
     #[test]
     fn a_verdict_keeps_its_detail() {
         let said = "smbtorture 4\ntest: x\ntime: 1\n";
-        let verdict = |rest: &str| verdict(&finished(Some(0), &format!("{said}{rest}")));
+        let verdict = |rest: &str| verdict(&finished(Some(0), &format!("{said}{rest}"))).unwrap();
         assert_eq!(verdict("success: x\n"), Outcome::Passed);
         assert_eq!(
             verdict("failure: x [\nwas 1\nexpected 2\n]\nmore\n"),
@@ -311,11 +325,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_verdict_it_did_not_pass() {
-        let Outcome::Failed(detail) = verdict(&finished(Some(0), "")) else {
-            panic!("passed");
-        };
-        assert!(detail.ends_with("NT_STATUS_CONNECTION_REFUSED"), "{detail}");
-        assert_eq!(verdict(&finished(None, "success: x\n")), Outcome::TimedOut);
+    fn without_a_verdict_it_did_not_run() {
+        let error = verdict(&finished(Some(1), "")).unwrap_err().to_string();
+        assert!(error.ends_with("NT_STATUS_CONNECTION_REFUSED"), "{error}");
+        let outcome = |code| verdict(&finished(code, "")).unwrap();
+        let killed = Outcome::Failed("exit status 139".to_owned());
+        assert_eq!(outcome(Some(139)), killed);
+        assert_eq!(outcome(None), Outcome::TimedOut);
     }
 }
