@@ -10,7 +10,7 @@ use dynamicfs_lab::exceptions::Exception;
 use dynamicfs_lab::images::{self, HOST};
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
-use dynamicfs_lab::suites::{Programs, Suite, smbtorture};
+use dynamicfs_lab::suites::{Programs, Suite, afp, smbtorture};
 use dynamicfs_lab::target::Permissions;
 use dynamicfs_lab::volumes::{Manner, Volumes};
 use dynamicfs_lab::{exceptions, namespace, report, tools};
@@ -60,6 +60,7 @@ pub(crate) enum SuiteChoice {
     Finder,
     Casefold,
     Smbtorture,
+    Afp,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -92,6 +93,7 @@ impl SuiteChoice {
             SuiteChoice::Finder => vec![Suite::Finder],
             SuiteChoice::Casefold => vec![Suite::Casefold],
             SuiteChoice::Smbtorture => vec![Suite::Smbtorture],
+            SuiteChoice::Afp => vec![Suite::Afp],
         }
     }
 }
@@ -179,6 +181,9 @@ pub(crate) fn prepare_suites(paths: &Paths, suites: &[Suite]) -> Result<()> {
     }
     if suites.contains(&Suite::Smbtorture) {
         tools::ensure_packages(smbtorture::PACKAGES)?;
+    }
+    if suites.contains(&Suite::Afp) {
+        tools::ensure_packages(afp::PACKAGES)?;
     }
     let cases = [Suite::Suite, Suite::Finder, Suite::Casefold];
     if suites.iter().any(|suite| cases.contains(suite)) {

@@ -92,7 +92,11 @@ fn run_if(
     fresh_directory(&dir)?;
     let artifacts = place.scratch.join("fsx");
     fs::create_dir_all(&artifacts)?;
-    let operations = if place.quick { QUICK_OPERATIONS } else { OPERATIONS };
+    let operations = if place.quick {
+        QUICK_OPERATIONS
+    } else {
+        OPERATIONS
+    };
     let mut cases: BTreeMap<String, Case> = BTreeMap::new();
     for (variant, configuration) in VARIANTS {
         let file = place.scratch.join(format!("fsx-{variant}.toml"));

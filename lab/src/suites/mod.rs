@@ -2,6 +2,7 @@
 //!
 //! A suite that did not run, or not to its end, is an error and never a result.
 
+pub mod afp;
 pub mod dynamicfs_suite;
 pub mod fsx;
 pub mod pjdfstest;
@@ -14,7 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::SuiteResult;
@@ -39,11 +40,13 @@ pub enum Suite {
     Casefold,
     /// The directory through Samba, as a Mac sees it; needs the packages [`smbtorture::PACKAGES`].
     Smbtorture,
+    /// The directory through netatalk, as a Mac sees it; needs the packages [`afp::PACKAGES`].
+    Afp,
 }
 
 impl Suite {
     /// All of them, the quick ones first.
-    pub const ALL: [Suite; 7] = [
+    pub const ALL: [Suite; 8] = [
         Suite::Pjdfstest,
         Suite::Fsx,
         Suite::Suite,
@@ -51,6 +54,7 @@ impl Suite {
         Suite::Casefold,
         Suite::Programs,
         Suite::Smbtorture,
+        Suite::Afp,
     ];
 
     /// Those that every target can run.
@@ -64,7 +68,7 @@ impl Suite {
 
     /// Whether the quick profile has it.
     pub fn is_quick(self) -> bool {
-        self != Suite::Smbtorture
+        !self.only_differences_count()
     }
 
     /// The suite of that name.
@@ -82,6 +86,7 @@ impl Suite {
             Suite::Finder => "finder",
             Suite::Casefold => "casefold",
             Suite::Smbtorture => "smbtorture",
+            Suite::Afp => "afp",
         }
     }
 
@@ -94,7 +99,7 @@ impl Suite {
     /// Whether a case may fail on ext4: the suite tests something else on top of the file system, and
     /// only what ends otherwise than on ext4 says anything.
     pub fn only_differences_count(self) -> bool {
-        self == Suite::Smbtorture
+        matches!(self, Suite::Smbtorture | Suite::Afp)
     }
 
     /// Runs it on a directory.
@@ -111,6 +116,7 @@ impl Suite {
             Suite::Finder => dynamicfs_suite::run(place, programs, Set::Finder),
             Suite::Casefold => dynamicfs_suite::run(place, programs, Set::Casefold),
             Suite::Smbtorture => smbtorture::run(place),
+            Suite::Afp => afp::run(place),
         }
     }
 
@@ -195,6 +201,21 @@ fn exactly(names: &BTreeSet<&str>, result: SuiteResult) -> Result<SuiteResult> {
         bail!("cases expected or reported but not both: {odd:?}");
     }
     Ok(result)
+}
+
+/// Takes away all that is in a directory.
+fn empty_directory(path: &Path) -> Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        }
+        .with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Makes an empty directory that everybody may enter.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Place, fresh_directory};
+use super::{Place, empty_directory, fresh_directory};
 use crate::outcome::{Case, Outcome, SuiteResult};
 use crate::process::{self, Finished};
 use crate::program;
@@ -244,25 +244,11 @@ fn subtest(listed: &str) -> &str {
 fn empty(directory: &Path, limit: Duration) -> Result<()> {
     let deadline = Instant::now() + limit;
     loop {
-        match remove_entries(directory) {
+        match empty_directory(directory) {
             Err(_) if Instant::now() < deadline => thread::sleep(PAUSE),
             result => return result,
         }
     }
-}
-
-fn remove_entries(directory: &Path) -> Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        }
-        .with_context(|| format!("cannot remove {}", path.display()))?;
-    }
-    Ok(())
 }
 
 /// Reads `success: NAME`, `failure: NAME [`, `error: NAME [` or `skip: NAME [`; the detail follows in
