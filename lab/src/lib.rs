@@ -23,6 +23,7 @@ pub mod progress;
 pub mod report;
 pub mod schedule;
 pub mod selftest;
+mod service;
 pub mod suite;
 pub mod suites;
 pub mod target;

@@ -13,11 +13,15 @@ impl DynamicFS {
     pub fn lookup(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<EntryAnswer> {
         match self.storage.lookup(caller, parent, name) {
             Ok(entry) => Ok(self.answer(entry)),
-            Err(Errno::NOENT) if !self.policy().negative_ttl.is_zero() => Ok(EntryAnswer::Absent {
+            Err(Errno::NOENT) if self.caches_absence(parent) => Ok(EntryAnswer::Absent {
                 entry_ttl: self.policy().negative_ttl,
             }),
             Err(error) => Err(error),
         }
+    }
+
+    fn caches_absence(&self, parent: Ino) -> bool {
+        !self.policy().negative_ttl.is_zero() && !self.storage.folds_case(parent)
     }
 
     /// Takes back references that the kernel held.

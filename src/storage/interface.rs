@@ -59,6 +59,13 @@ pub trait FilesystemInterface: Send + Sync {
         Err(Errno::NOENT)
     }
 
+    /// Whether several spellings name one entry of the directory `parent`, because case or normal form
+    /// do not count there. The kernel compares bytes, so the absence of a name of it is not cached, and
+    /// entries of it should have an [`entry_ttl`](Entry::entry_ttl) of zero.
+    fn folds_case(&self, parent: Ino) -> bool {
+        false
+    }
+
     /// The kernel drops `nlookup` references to `ino`.
     fn forget(&self, ino: Ino, nlookup: u64) {}
 

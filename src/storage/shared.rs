@@ -37,6 +37,7 @@ impl<S: FilesystemInterface + ?Sized> FilesystemInterface for Arc<S> {
         fn inode_count(&self) -> u64;
         fn destroy(&self);
         fn lookup(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<Entry>;
+        fn folds_case(&self, parent: Ino) -> bool;
         fn forget(&self, ino: Ino, nlookup: u64);
         fn getattr(&self, ino: Ino, fh: Option<Fh>) -> Result<Attr>;
         fn setattr(&self, caller: &Caller, ino: Ino, changes: &SetAttr) -> Result<Attr>;

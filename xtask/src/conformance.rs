@@ -10,7 +10,7 @@ use dynamicfs_lab::exceptions::Exception;
 use dynamicfs_lab::images::{self, HOST};
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
-use dynamicfs_lab::suites::{Programs, Suite};
+use dynamicfs_lab::suites::{Programs, Suite, afp, smbtorture};
 use dynamicfs_lab::target::Permissions;
 use dynamicfs_lab::volumes::{Manner, Volumes};
 use dynamicfs_lab::{exceptions, namespace, report, tools};
@@ -59,6 +59,10 @@ pub(crate) enum SuiteChoice {
     Programs,
     Daemon,
     PowerCut,
+    Finder,
+    Casefold,
+    Smbtorture,
+    Afp,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -83,13 +87,17 @@ impl PresetChoice {
 impl SuiteChoice {
     pub(crate) fn suites(self) -> Vec<Suite> {
         match self {
-            SuiteChoice::All => Suite::ALL.to_vec(),
+            SuiteChoice::All => Suite::EVERYWHERE.to_vec(),
             SuiteChoice::Pjdfstest => vec![Suite::Pjdfstest],
             SuiteChoice::Fsx => vec![Suite::Fsx],
             SuiteChoice::Suite => vec![Suite::Suite],
             SuiteChoice::Programs => vec![Suite::Programs],
             SuiteChoice::Daemon => vec![Suite::Daemon],
             SuiteChoice::PowerCut => vec![Suite::PowerCut],
+            SuiteChoice::Finder => vec![Suite::Finder],
+            SuiteChoice::Casefold => vec![Suite::Casefold],
+            SuiteChoice::Smbtorture => vec![Suite::Smbtorture],
+            SuiteChoice::Afp => vec![Suite::Afp],
         }
     }
 }
@@ -175,8 +183,15 @@ pub(crate) fn prepare_suites(paths: &Paths, suites: &[Suite]) -> Result<()> {
     if suites.contains(&Suite::Fsx) {
         tools::ensure_tool(paths, tools::FSX)?;
     }
+    if suites.contains(&Suite::Smbtorture) {
+        tools::ensure_packages(smbtorture::PACKAGES)?;
+    }
+    if suites.contains(&Suite::Afp) {
+        tools::ensure_packages(afp::PACKAGES)?;
+    }
     // The callers of the suite daemon are this program, too.
-    if suites.contains(&Suite::Suite) || suites.contains(&Suite::Daemon) {
+    let cases = [Suite::Suite, Suite::Finder, Suite::Casefold, Suite::Daemon];
+    if suites.iter().any(|suite| cases.contains(suite)) {
         // Of this very profile: its dependencies are built already.
         build(paths, &["--package=dynamicfs-lab", "--bin=dynamicfs-suite"])?;
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use dynamicfs_lab::suite::{self, Case, CaseReport, Options, Outcome};
+use dynamicfs_lab::suite::{self, Case, CaseReport, Options, Outcome, Set};
 use dynamicfs_lab::suites::daemon::call::{self, Call};
 
 /// Runs the conformance cases on a directory.
@@ -26,6 +26,9 @@ struct Args {
     /// Attribute TTL that the mount declares: changes below it must be visible by then
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     attr_ttl: Duration,
+    /// Which cases: suite, finder, or casefold (in directories that fold case)
+    #[arg(long, value_name = "NAME", default_value = "suite", value_parser = set)]
+    set: Set,
     /// Only this group (repeatable)
     #[arg(long, value_name = "NAME")]
     group: Vec<String>,
@@ -133,7 +136,7 @@ fn text(report: &CaseReport) -> Result<String> {
 }
 
 fn select(args: &Args) -> Result<Vec<Case>> {
-    let all = suite::all();
+    let all = args.set.cases();
     for group in &args.group {
         if !all.iter().any(|case| case.group == group) {
             bail!("no group `{group}`; --list shows what there is");
@@ -159,6 +162,11 @@ fn list(cases: &[Case]) -> Result<ExitCode> {
         writeln!(out, "{:<64} {}", case.name, case.description)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn set(name: &str) -> Result<Set, String> {
+    let known = Set::ALL.into_iter().find(|set| set.name() == name);
+    known.ok_or_else(|| format!("there are {}", Set::ALL.map(Set::name).join(", ")))
 }
 
 /// `5s`, `500ms`, or a number of seconds.

@@ -81,11 +81,45 @@ pub struct Case {
     pub run: fn(&Cx) -> Result<(), Failure>,
 }
 
-/// All cases in their fixed order.
+/// Cases that run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// What every file system is asked.
+    Suite,
+    /// What a Mac's Finder does.
+    Finder,
+    /// What holds in directories that fold case; the file system must have such.
+    Casefold,
+}
+
+impl Set {
+    /// All of them.
+    pub const ALL: [Set; 3] = [Set::Suite, Set::Finder, Set::Casefold];
+
+    /// The name on the command line, and of the directory that its cases work in.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Set::Suite => "suite",
+            Set::Finder => "finder",
+            Set::Casefold => "casefold",
+        }
+    }
+
+    /// Its cases in their fixed order.
+    #[must_use]
+    pub fn cases(self) -> Vec<Case> {
+        let groups = match self {
+            Set::Suite => cases::GROUPS,
+            Set::Finder => cases::FINDER,
+            Set::Casefold => cases::CASEFOLD,
+        };
+        groups.iter().copied().flatten().copied().collect()
+    }
+}
+
+/// All cases of [`Set::Suite`].
 #[must_use]
 pub fn all() -> Vec<Case> {
-    cases::GROUPS
-        .iter()
-        .flat_map(|group| group.iter().copied())
-        .collect()
+    Set::Suite.cases()
 }

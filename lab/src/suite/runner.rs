@@ -239,8 +239,9 @@ pub fn run_case_here(
     backing: &Path,
     attr_ttl: Duration,
 ) -> Result<String, Failure> {
-    let case = super::all()
+    let case = super::Set::ALL
         .into_iter()
+        .flat_map(super::Set::cases)
         .find(|case| case.name == name)
         .ok_or_else(|| Failure::new(format_args!("no case `{name}`")))?;
     std::env::set_current_dir(dir)?;

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -14,24 +13,25 @@ use serde_json::Value;
 use super::{Place, Programs, exactly, fresh_directory};
 use crate::outcome::{Case, Outcome, SuiteResult};
 use crate::process;
+use crate::suite::Set;
 
 /// Each case has a limit of its own; this one is for the program.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Runs all cases.
+/// Runs all cases of a set.
 ///
 /// # Errors
 ///
 /// When the program does not run to its end, or reports other cases than it lists.
-pub fn run(place: &Place<'_>, programs: &Programs) -> Result<SuiteResult> {
-    let result = run_chosen(place, programs, &[])?;
-    let dir = directory(place);
+pub fn run(place: &Place<'_>, programs: &Programs, set: Set) -> Result<SuiteResult> {
+    let result = run_chosen(place, programs, set, &[])?;
+    let dir = place.root.join(set.name());
     fs::remove_dir_all(&dir).with_context(|| format!("cannot clean up {}", dir.display()))?;
-    let expected = listed(programs)?;
+    let expected = listed(programs, set)?;
     exactly(&expected.iter().map(String::as_str).collect(), result)
 }
 
-/// Runs some cases.
+/// Runs some cases of a set.
 ///
 /// # Errors
 ///
@@ -39,27 +39,30 @@ pub fn run(place: &Place<'_>, programs: &Programs) -> Result<SuiteResult> {
 pub fn run_cases(
     place: &Place<'_>,
     programs: &Programs,
+    set: Set,
     names: &BTreeSet<&str>,
 ) -> Result<SuiteResult> {
     let choice: Vec<&str> = names.iter().flat_map(|name| ["--case", name]).collect();
-    exactly(names, run_chosen(place, programs, &choice)?)
+    exactly(names, run_chosen(place, programs, set, &choice)?)
 }
 
-fn directory(place: &Place<'_>) -> PathBuf {
-    place.root.join("suite")
-}
-
-/// Runs the cases that the arguments choose.
-fn run_chosen(place: &Place<'_>, programs: &Programs, choice: &[&str]) -> Result<SuiteResult> {
+/// Runs the cases of a set that the arguments choose.
+fn run_chosen(
+    place: &Place<'_>,
+    programs: &Programs,
+    set: Set,
+    choice: &[&str],
+) -> Result<SuiteResult> {
     let start = Instant::now();
-    let dir = directory(place);
+    let dir = place.root.join(set.name());
     fresh_directory(&dir)?;
     let mut command = Command::new(&programs.suite);
     command
+        .args(["--set", set.name()])
         .arg("--dir")
         .arg(&dir)
         .arg("--backing")
-        .arg(place.backing.join("suite"))
+        .arg(place.backing.join(set.name()))
         .args(["--attr-ttl", &format!("{}ms", place.attr_ttl.as_millis())])
         .arg("--json")
         .args(choice);
@@ -78,9 +81,11 @@ fn run_chosen(place: &Place<'_>, programs: &Programs, choice: &[&str]) -> Result
     })
 }
 
-/// The names of all cases.
-fn listed(programs: &Programs) -> Result<BTreeSet<String>> {
-    let finished = process::run(Command::new(&programs.suite).arg("--list"), LIMIT)?;
+/// The names of all cases of a set.
+fn listed(programs: &Programs, set: Set) -> Result<BTreeSet<String>> {
+    let mut command = Command::new(&programs.suite);
+    command.args(["--list", "--set", set.name()]);
+    let finished = process::run(&mut command, LIMIT)?;
     let names: BTreeSet<String> = finished
         .stdout
         .lines()

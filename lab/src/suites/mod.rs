@@ -2,12 +2,14 @@
 //!
 //! A suite that did not run, or not to its end, is an error and never a result.
 
+pub mod afp;
 pub mod daemon;
 pub mod dynamicfs_suite;
 pub mod fsx;
 pub mod pjdfstest;
 pub mod power_cut;
 pub mod programs;
+pub mod smbtorture;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,12 +17,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use dynamicfs::config::Preset;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::SuiteResult;
 use crate::paths::Paths;
+use crate::suite::Set;
 use crate::target::{Dynamicfs, Permissions};
 
 /// A conformance suite.
@@ -39,24 +42,37 @@ pub enum Suite {
     Daemon,
     /// The power goes at any moment, and what was acknowledged is there.
     PowerCut,
+    /// What a Mac's Finder does to a directory.
+    Finder,
+    /// Directories that fold case; an error where the file system has none.
+    Casefold,
+    /// The directory through Samba, as a Mac sees it; needs the packages [`smbtorture::PACKAGES`].
+    Smbtorture,
+    /// The directory through netatalk, as a Mac sees it; needs the packages [`afp::PACKAGES`].
+    Afp,
 }
 
 impl Suite {
     /// All of them, the quick ones first.
-    pub const ALL: [Suite; 6] = [
+    pub const ALL: [Suite; 10] = [
         Suite::Pjdfstest,
         Suite::Fsx,
         Suite::Suite,
+        Suite::Finder,
+        Suite::Casefold,
         Suite::Daemon,
         Suite::PowerCut,
         Suite::Programs,
+        Suite::Smbtorture,
+        Suite::Afp,
     ];
 
     /// Those that every target can run.
-    pub const EVERYWHERE: [Suite; 6] = [
+    pub const EVERYWHERE: [Suite; 7] = [
         Suite::Pjdfstest,
         Suite::Fsx,
         Suite::Suite,
+        Suite::Finder,
         Suite::Daemon,
         Suite::PowerCut,
         Suite::Programs,
@@ -64,7 +80,7 @@ impl Suite {
 
     /// Whether the quick profile has it.
     pub fn is_quick(self) -> bool {
-        true
+        !self.only_differences_count()
     }
 
     /// The suite of that name.
@@ -81,6 +97,10 @@ impl Suite {
             Suite::Programs => "programs",
             Suite::Daemon => "daemon",
             Suite::PowerCut => "power-cut",
+            Suite::Finder => "finder",
+            Suite::Casefold => "casefold",
+            Suite::Smbtorture => "smbtorture",
+            Suite::Afp => "afp",
         }
     }
 
@@ -93,7 +113,7 @@ impl Suite {
     /// Whether a case may fail on ext4: the suite tests something else on top of the file system, and
     /// only what ends otherwise than on ext4 says anything.
     pub fn only_differences_count(self) -> bool {
-        false
+        matches!(self, Suite::Smbtorture | Suite::Afp)
     }
 
     /// Runs it on a directory.
@@ -105,10 +125,14 @@ impl Suite {
         match self {
             Suite::Pjdfstest => pjdfstest::run(place, programs),
             Suite::Fsx => fsx::run(place, programs),
-            Suite::Suite => dynamicfs_suite::run(place, programs),
+            Suite::Suite => dynamicfs_suite::run(place, programs, Set::Suite),
             Suite::Programs => programs::run(place),
             Suite::Daemon => daemon::run(place, programs),
             Suite::PowerCut => power_cut::run(place),
+            Suite::Finder => dynamicfs_suite::run(place, programs, Set::Finder),
+            Suite::Casefold => dynamicfs_suite::run(place, programs, Set::Casefold),
+            Suite::Smbtorture => smbtorture::run(place),
+            Suite::Afp => afp::run(place),
         }
     }
 
@@ -127,7 +151,9 @@ impl Suite {
         match self {
             Suite::Pjdfstest => pjdfstest::run_cases(place, programs, names),
             Suite::Fsx => fsx::run_cases(place, programs, names),
-            Suite::Suite => dynamicfs_suite::run_cases(place, programs, names),
+            Suite::Suite => dynamicfs_suite::run_cases(place, programs, Set::Suite, names),
+            Suite::Finder => dynamicfs_suite::run_cases(place, programs, Set::Finder, names),
+            Suite::Casefold => dynamicfs_suite::run_cases(place, programs, Set::Casefold, names),
             other => bail!("the cases of {} cannot be run one by one", other.name()),
         }
     }
@@ -204,6 +230,21 @@ fn exactly(names: &BTreeSet<&str>, result: SuiteResult) -> Result<SuiteResult> {
         bail!("cases expected or reported but not both: {odd:?}");
     }
     Ok(result)
+}
+
+/// Takes away all that is in a directory.
+fn empty_directory(path: &Path) -> Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        }
+        .with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Makes an empty directory that everybody may enter.

@@ -276,7 +276,9 @@ pub(super) fn setflags(
     // Ownership and CAP_LINUX_IMMUTABLE: the kernel has checked both for its caller
     // (`vfs_fileattr_set`), except where the storage is to check.
     let _checked = storage.identity.checked(caller)?;
-    rustix::fs::ioctl_setflags(file, flags)
+    let result = rustix::fs::ioctl_setflags(file, flags);
+    storage.inodes.get(ino)?.folding.forget();
+    result
 }
 
 /// Extended flags and project of an inode.

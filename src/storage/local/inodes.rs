@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use rustix::fs::{Statx, StatxFlags};
 
 use super::attributes::{kind_of, timestamp};
+use super::casefold::Folding;
 use super::descriptors::Handle;
 use crate::storage::types::{Errno, FileKind, Ino, ROOT_INO, Result, Timestamp};
 
@@ -72,6 +73,8 @@ pub(super) struct Node {
     pub(super) verified: AtomicBool,
     /// Set when nothing else leads to the inode: the root, and what was removed.
     pub(super) pinned: Mutex<Option<Arc<OwnedFd>>>,
+    /// Of a directory: how its names are compared.
+    pub(super) folding: Folding,
     /// Changed only under the lock of the key's shard.
     lookups: AtomicU64,
 }
@@ -119,6 +122,7 @@ impl InodeTable {
             location: Mutex::new(None),
             verified: AtomicBool::new(true),
             pinned: Mutex::new(Some(fd)),
+            folding: Folding::default(),
             lookups: AtomicU64::new(1),
         });
         table
@@ -184,6 +188,7 @@ impl InodeTable {
                 location: Mutex::new(new.location),
                 verified: AtomicBool::new(new.verified),
                 pinned: Mutex::new(None),
+                folding: Folding::default(),
                 lookups: AtomicU64::new(1),
             })
         };

@@ -3,6 +3,7 @@
 mod attributes;
 #[cfg(feature = "internals")]
 mod bare_inodes;
+mod casefold;
 mod descriptors;
 mod directories;
 mod files;

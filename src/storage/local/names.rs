@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -117,7 +118,16 @@ impl LocalStorage {
             self.locations_used.store(true, Ordering::Relaxed);
             *node.location.lock() = Some((parent.clone(), name.to_owned()));
         }
-        Ok(Entry::new(attr_of(node.id, found)?, node.generation))
+        let entry = Entry::new(attr_of(node.id, found)?, node.generation);
+        Ok(self.named(parent, entry))
+    }
+
+    /// The entry under a name of `parent`: where other spellings are the same name, it is not cached.
+    fn named(&self, parent: &Arc<Node>, mut entry: Entry) -> Entry {
+        if self.folds_case(parent) {
+            entry.entry_ttl = Some(Duration::ZERO);
+        }
+        entry
     }
 
     /// The entry for the inode behind a descriptor, which has the given name. Counts a lookup.
@@ -127,6 +137,7 @@ impl LocalStorage {
         location: Option<(Arc<Node>, &OsStr)>,
     ) -> Result<Entry> {
         let found = stat(fd, c"")?;
+        let parent = location.as_ref().map(|(parent, _)| parent.clone());
         let node = match self.inodes.find_counted(&found) {
             Some(node) => node,
             None => {
@@ -148,7 +159,11 @@ impl LocalStorage {
                 self.inodes.insert_counted(&found, new)
             }
         };
-        Ok(Entry::new(attr_of(node.id, &found)?, node.generation))
+        let entry = Entry::new(attr_of(node.id, &found)?, node.generation);
+        Ok(match parent {
+            Some(parent) => self.named(&parent, entry),
+            None => entry,
+        })
     }
 
     /// The entry for what was just made under `name`.

@@ -30,6 +30,11 @@ impl FilesystemInterface for LocalStorage {
         names::lookup(self, caller, parent, name)
     }
 
+    fn folds_case(&self, parent: Ino) -> bool {
+        let parent = self.inodes.get(parent);
+        parent.is_ok_and(|parent| LocalStorage::folds_case(self, &parent))
+    }
+
     fn forget(&self, ino: Ino, nlookup: u64) {
         self.forget_lookups(ino, nlookup);
     }

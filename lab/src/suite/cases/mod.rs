@@ -1,8 +1,10 @@
 //! The cases: a file per group, each with its table.
 
 mod acl;
+mod casefold;
 mod data;
 mod directory;
+mod finder;
 mod limits;
 mod lock;
 mod metadata;
@@ -21,7 +23,13 @@ mod xattr;
 
 use super::Case;
 
-/// All groups in the order in which they run.
+/// Groups of [`Set::Finder`](super::Set::Finder).
+pub(super) const FINDER: &[&[Case]] = &[finder::CASES];
+
+/// Groups of [`Set::Casefold`](super::Set::Casefold).
+pub(super) const CASEFOLD: &[&[Case]] = &[casefold::CASES];
+
+/// Groups of [`Set::Suite`](super::Set::Suite) in the order in which they run.
 pub(super) const GROUPS: &[&[Case]] = &[
     // The slowest first: they wait for the TTL while the others run.
     outofband::CASES,
