@@ -18,6 +18,9 @@ use crate::process;
 /// Each case has a limit of its own; this one is for the program.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Limit of one case.
+const CASE_LIMIT: Duration = Duration::from_secs(30);
+
 /// Runs all cases.
 ///
 /// # Errors
@@ -27,7 +30,7 @@ pub fn run(place: &Place<'_>, programs: &Programs) -> Result<SuiteResult> {
     let result = run_chosen(place, programs, &[])?;
     let dir = directory(place);
     fs::remove_dir_all(&dir).with_context(|| format!("cannot clean up {}", dir.display()))?;
-    let expected = listed(programs)?;
+    let expected = listed(place, programs)?;
     exactly(&expected.iter().map(String::as_str).collect(), result)
 }
 
@@ -61,9 +64,14 @@ fn run_chosen(place: &Place<'_>, programs: &Programs, choice: &[&str]) -> Result
         .arg("--backing")
         .arg(place.backing.join("suite"))
         .args(["--attr-ttl", &format!("{}ms", place.attr_ttl.as_millis())])
+        .args(["--patience", &place.patience.to_string()])
+        .args([
+            "--timeout",
+            &format!("{}s", CASE_LIMIT.as_secs() * u64::from(place.patience)),
+        ])
         .arg("--json")
         .args(choice);
-    let finished = process::run(&mut command, LIMIT)?;
+    let finished = process::run(&mut command, LIMIT * place.patience)?;
     // 1 says that a case failed, which its line says too.
     if !matches!(finished.code, Some(0 | 1)) {
         bail!(
@@ -79,8 +87,11 @@ fn run_chosen(place: &Place<'_>, programs: &Programs, choice: &[&str]) -> Result
 }
 
 /// The names of all cases.
-fn listed(programs: &Programs) -> Result<BTreeSet<String>> {
-    let finished = process::run(Command::new(&programs.suite).arg("--list"), LIMIT)?;
+fn listed(place: &Place<'_>, programs: &Programs) -> Result<BTreeSet<String>> {
+    let finished = process::run(
+        Command::new(&programs.suite).arg("--list"),
+        LIMIT * place.patience,
+    )?;
     let names: BTreeSet<String> = finished
         .stdout
         .lines()

@@ -2,12 +2,17 @@
 //!
 //! A suite that did not run, or not to its end, is an error and never a result.
 
+pub mod build;
+mod cx;
 pub mod daemon;
 pub mod dynamicfs_suite;
 pub mod fsx;
+pub mod load;
 pub mod pjdfstest;
 pub mod power_cut;
 pub mod programs;
+mod tree;
+pub mod xfstests;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,6 +24,7 @@ use anyhow::{Result, bail};
 use dynamicfs::config::Preset;
 use serde::{Deserialize, Serialize};
 
+use self::xfstests::Xfstests;
 use crate::outcome::SuiteResult;
 use crate::paths::Paths;
 use crate::target::{Dynamicfs, Permissions};
@@ -33,23 +39,32 @@ pub enum Suite {
     Fsx,
     /// The project's own cases.
     Suite,
-    /// git, cargo, sqlite and others at work.
+    /// git, sqlite and others at work.
     Programs,
     /// The daemon is killed, starved and told to end, with callers at work.
     Daemon,
     /// The power goes at any moment, and what was acknowledged is there.
     PowerCut,
+    /// cargo at work: only where a Rust toolchain is.
+    Build,
+    /// fio, stress-ng and dbench: much at once, checked.
+    Load,
+    /// xfstests: only with a tree that somebody built.
+    Xfstests,
 }
 
 impl Suite {
     /// All of them, the quick ones first.
-    pub const ALL: [Suite; 6] = [
+    pub const ALL: [Suite; 9] = [
         Suite::Pjdfstest,
         Suite::Fsx,
         Suite::Suite,
         Suite::Daemon,
         Suite::PowerCut,
+        Suite::Build,
+        Suite::Load,
         Suite::Programs,
+        Suite::Xfstests,
     ];
 
     /// Those that every target can run.
@@ -75,6 +90,9 @@ impl Suite {
             Suite::Programs => "programs",
             Suite::Daemon => "daemon",
             Suite::PowerCut => "power-cut",
+            Suite::Build => "build",
+            Suite::Load => "load",
+            Suite::Xfstests => "xfstests",
         }
     }
 
@@ -87,7 +105,7 @@ impl Suite {
     /// Whether a case may fail on ext4: the suite tests something else on top of the file system, and
     /// only what ends otherwise than on ext4 says anything.
     pub fn only_differences_count(self) -> bool {
-        false
+        self == Suite::Xfstests
     }
 
     /// Runs it on a directory.
@@ -103,6 +121,9 @@ impl Suite {
             Suite::Programs => programs::run(place),
             Suite::Daemon => daemon::run(place, programs),
             Suite::PowerCut => power_cut::run(place),
+            Suite::Build => build::run(place),
+            Suite::Load => load::run(place),
+            Suite::Xfstests => xfstests::run(place, programs),
         }
     }
 
@@ -168,6 +189,8 @@ pub struct Programs {
     pub fsx: PathBuf,
     /// The project's own suite.
     pub suite: PathBuf,
+    /// xfstests, if somebody gave a built tree.
+    pub xfstests: Option<Xfstests>,
 }
 
 impl Programs {
@@ -177,6 +200,7 @@ impl Programs {
             pjdfstest: paths.tool("pjdfstest"),
             fsx: paths.tool("fsx"),
             suite: paths.debug("dynamicfs-suite"),
+            xfstests: None,
         }
     }
 
@@ -186,6 +210,7 @@ impl Programs {
             pjdfstest: directory.join("pjdfstest"),
             fsx: directory.join("fsx"),
             suite: directory.join("dynamicfs-suite"),
+            xfstests: None,
         }
     }
 }

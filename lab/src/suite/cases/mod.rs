@@ -7,6 +7,7 @@ mod limits;
 mod lock;
 mod metadata;
 mod mmap;
+mod model;
 mod open;
 mod outofband;
 mod permissions;
@@ -29,6 +30,7 @@ pub(super) const GROUPS: &[&[Case]] = &[
     open::CASES,
     metadata::CASES,
     mmap::CASES,
+    model::CASES,
     acl::CASES,
     xattr::CASES,
     lock::CASES,
