@@ -118,7 +118,7 @@ pub fn compare(
             let (reference, preset) = difference(on_ext4, &result.cases[test])?;
             let excuse = exceptions
                 .iter()
-                .find(|exception| exception.covers(subject, test))
+                .find(|exception| exception.covers(subject, test) && exception.accepts(&preset))
                 .map(|exception| Excuse {
                     class: exception.class,
                     reason: exception.reason.clone(),
@@ -176,7 +176,8 @@ fn difference(on_ext4: &Case, on_preset: &Case) -> Option<(String, String)> {
 }
 
 /// The exceptions that no comparison needed, of those whose case was run where they apply. `run` has
-/// the comparisons of all targets, each with the name of its target.
+/// the comparisons of all targets, each with the name of its target. An entry by reason
+/// ([`Exception::skipped`]) has no case of its own that could tell.
 pub fn stale<'a>(exceptions: &'a [Exception], run: &[(&str, &Comparison)]) -> Vec<&'a Exception> {
     let is_stale = |exception: &&Exception| {
         let mut applies = run
@@ -190,7 +191,7 @@ pub fn stale<'a>(exceptions: &'a [Exception], run: &[(&str, &Comparison)]) -> Ve
             let mut differences = comparison.differences.iter();
             differences.any(|difference| difference.test == exception.test)
         };
-        applies.peek().is_some() && !applies.any(needed)
+        exception.skipped.is_none() && applies.peek().is_some() && !applies.any(needed)
     };
     exceptions.iter().filter(is_stale).collect()
 }
@@ -235,6 +236,7 @@ mod tests {
             preset: preset.to_owned(),
             permissions: None,
             targets: None,
+            skipped: None,
             class: Class::Kernel,
             reason: "so it is".to_owned(),
         }

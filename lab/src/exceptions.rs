@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use dynamicfs::config::Preset;
 use serde::{Deserialize, Serialize};
+use wildmatch::WildMatch;
 
 use crate::compare::Subject;
 use crate::suites::Suite;
@@ -53,6 +54,10 @@ pub struct Exception {
     /// Only on these targets; absent: on all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<Vec<String>>,
+    /// Only when the preset skips the case, for a reason of this form; `test` is a pattern too then. In
+    /// both, `*` and `?` stand for characters. For xfstests, which skips by what it knows of a type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
     /// Why, in a word.
     pub class: Class,
     /// Why, in a sentence.
@@ -63,7 +68,7 @@ impl Exception {
     /// Whether it speaks of this case there.
     pub fn covers(&self, subject: Subject<'_>, test: &str) -> bool {
         self.suite == subject.suite.name()
-            && self.test == test
+            && self.names(test)
             && (self.preset == EVERY || self.preset == subject.preset)
             && self
                 .permissions
@@ -101,6 +106,22 @@ fn known(what: &str, name: &str, names: &[impl AsRef<str>]) -> Result<()> {
     }
     let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
     bail!("there is no {what} {name:?}; there is {}", names.join(", "));
+}
+
+impl Exception {
+    fn names(&self, test: &str) -> bool {
+        match self.skipped {
+            None => self.test == test,
+            Some(_) => WildMatch::new(&self.test).matches(test),
+        }
+    }
+
+    /// Whether it accepts an outcome in this form of words ([`crate::compare::Difference::preset`]).
+    pub fn accepts(&self, outcome: &str) -> bool {
+        self.skipped
+            .as_ref()
+            .is_none_or(|reason| WildMatch::new(&format!("skipped ({reason})")).matches(outcome))
+    }
 }
 
 #[derive(Deserialize)]
@@ -177,6 +198,18 @@ mod tests {
         let target = "linux-7";
         assert!(exception.covers(Subject { target, ..SUBJECT }, "a"));
         assert!(!exception.covers(SUBJECT, "a"));
+    }
+
+    #[test]
+    fn a_reason_to_skip_narrows_an_entry_and_widens_it_to_many_cases() {
+        let text = ENTRY.replace("\"a\"", "\"g/*\"") + "skipped = \"no * here\"\n";
+        let exception = &read(&text).unwrap()[0];
+        assert!(exception.covers(SUBJECT, "g/7"));
+        assert!(!exception.covers(SUBJECT, "a"));
+        assert!(exception.accepts("skipped (no device here)"));
+        assert!(!exception.accepts("skipped (other)"));
+        assert!(!exception.accepts("failed (no device here)"));
+        assert!(read(ENTRY).unwrap()[0].accepts("failed"));
     }
 
     #[test]

@@ -29,11 +29,16 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// A number below `bound`, which is not 0.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.next() as usize % bound
+    }
+
     /// The numbers below `count` in an order that no neighbour predicts.
     pub(crate) fn shuffled(&mut self, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..count).collect();
         for last in (1..count).rev() {
-            order.swap(last, self.next() as usize % (last + 1));
+            order.swap(last, self.below(last + 1));
         }
         order
     }

@@ -68,6 +68,11 @@ impl Dynamicfs {
         self
     }
 
+    /// The program, for those that mount by mount(8), and the directory of its sockets.
+    pub(crate) fn program(&self) -> (&Path, &Path) {
+        (&self.program, &self.runtime_dir)
+    }
+
     /// A stand-in with the same command line that need not mount FUSE: the lab tests itself with
     /// bind mounts.
     #[must_use]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -55,7 +57,7 @@ pub const LAB_PACKAGES: &[Package] = &[
     ("fstrim", "util-linux"),
 ];
 
-/// What the suite of programs runs, beside cargo.
+/// What the suite of programs runs.
 pub const PROGRAMS_PACKAGES: &[Package] = &[
     ("git", "git"),
     ("rg", "ripgrep"),
@@ -65,7 +67,29 @@ pub const PROGRAMS_PACKAGES: &[Package] = &[
     ("diff", "diffutils"),
     ("cp", "coreutils"),
     ("rm", "coreutils"),
-    ("gcc", "gcc"),
+];
+
+/// What the suite that builds runs, beside cargo: the linker.
+pub const BUILD_PACKAGES: &[Package] = &[("gcc", "gcc")];
+
+/// What puts a file system under load.
+pub const LOAD_PACKAGES: &[Package] = &[
+    ("fio", "fio"),
+    ("stress-ng", "stress-ng"),
+    ("dbench", "dbench"),
+];
+
+/// What xfstests runs beside what it compiled.
+pub const XFSTESTS_PACKAGES: &[Package] = &[
+    ("xfs_io", "xfsprogs"),
+    ("attr", "attr"),
+    ("setfacl", "acl"),
+    ("quota", "quota"),
+    ("bc", "bc"),
+    ("gawk", "gawk"),
+    ("perl", "perl"),
+    ("fsck.ext4", "e2fsprogs"),
+    ("mount.fuse3", "fuse3"),
 ];
 
 /// What the workloads of the bench run, beside cargo.
@@ -195,6 +219,21 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")])
         .map(|dir| dir.join(name))
         .find(|candidate| candidate.is_file())
+}
+
+/// Makes a program of `text`, which begins with its interpreter.
+pub(crate) fn script(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+/// `PATH` with `directory` in front.
+pub(crate) fn path_with(directory: &Path) -> OsString {
+    let mut path = directory.as_os_str().to_owned();
+    path.push(":");
+    path.push(env::var_os("PATH").unwrap_or_default());
+    path
 }
 
 /// Installs `tool` under the target directory unless that version is there already, and returns

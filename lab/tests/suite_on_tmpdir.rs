@@ -24,6 +24,7 @@ fn main() -> std::process::ExitCode {
         backing: None,
         attr_ttl: Duration::ZERO,
         timeout: Duration::from_secs(60),
+        patience: 1,
         jobs: 1,
     });
     let trials = suite::all()

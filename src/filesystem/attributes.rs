@@ -44,9 +44,12 @@ impl DynamicFS {
         self.storage.getflags(ino)
     }
 
-    /// Sets the flags of an inode (`FS_IOC_SETFLAGS`).
+    /// Sets the flags of an inode (`FS_IOC_SETFLAGS`). The change time is now another, which the
+    /// kernel does not know of an ioctl.
     pub fn setflags(&self, caller: &Caller, ino: Ino, flags: IFlags) -> Result<()> {
-        self.storage.setflags(caller, ino, flags)
+        self.storage.setflags(caller, ino, flags)?;
+        self.invalidator.attributes(ino);
+        Ok(())
     }
 
     /// Extended flags and project of an inode (`FS_IOC_FSGETXATTR`).
@@ -54,9 +57,11 @@ impl DynamicFS {
         self.storage.get_fsxattr(ino)
     }
 
-    /// Sets extended flags and project of an inode (`FS_IOC_FSSETXATTR`).
+    /// Sets extended flags and project of an inode (`FS_IOC_FSSETXATTR`), as [`Self::setflags`] does.
     pub fn set_fsxattr(&self, caller: &Caller, ino: Ino, attributes: &FsXAttr) -> Result<()> {
-        self.storage.set_fsxattr(caller, ino, attributes)
+        self.storage.set_fsxattr(caller, ino, attributes)?;
+        self.invalidator.attributes(ino);
+        Ok(())
     }
 
     fn attr_answer(&self, attr: Attr) -> AttrAnswer {

@@ -10,6 +10,7 @@ use dynamicfs_lab::exceptions::Exception;
 use dynamicfs_lab::images::{self, HOST};
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
+use dynamicfs_lab::suites::xfstests::{self, Xfstests};
 use dynamicfs_lab::suites::{Programs, Suite, afp, smbtorture};
 use dynamicfs_lab::target::Permissions;
 use dynamicfs_lab::volumes::{Manner, Volumes};
@@ -36,6 +37,17 @@ pub(crate) struct Args {
     /// `lab run` no workloads
     #[arg(long)]
     pub(crate) quick: bool,
+    /// A built tree of xfstests, for the suite of that name, which runs only with it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) xfstests: Option<PathBuf>,
+    /// The group of xfstests to run
+    #[arg(
+        long,
+        value_name = "GROUP",
+        default_value = "generic/quick",
+        requires = "xfstests"
+    )]
+    pub(crate) xfstests_group: String,
     /// A program to test instead of dynamicfs; may be an imitation that does not mount FUSE
     #[arg(long, value_name = "PROGRAM", hide = true)]
     pub(crate) command: Option<PathBuf>,
@@ -63,6 +75,9 @@ pub(crate) enum SuiteChoice {
     Casefold,
     Smbtorture,
     Afp,
+    Build,
+    Load,
+    Xfstests,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,7 +102,11 @@ impl PresetChoice {
 impl SuiteChoice {
     pub(crate) fn suites(self) -> Vec<Suite> {
         match self {
-            SuiteChoice::All => Suite::EVERYWHERE.to_vec(),
+            // What this machine can run: the others need file systems, servers or trees of their own.
+            SuiteChoice::All => Suite::EVERYWHERE
+                .into_iter()
+                .chain([Suite::Build, Suite::Load])
+                .collect(),
             SuiteChoice::Pjdfstest => vec![Suite::Pjdfstest],
             SuiteChoice::Fsx => vec![Suite::Fsx],
             SuiteChoice::Suite => vec![Suite::Suite],
@@ -98,6 +117,9 @@ impl SuiteChoice {
             SuiteChoice::Casefold => vec![Suite::Casefold],
             SuiteChoice::Smbtorture => vec![Suite::Smbtorture],
             SuiteChoice::Afp => vec![Suite::Afp],
+            SuiteChoice::Build => vec![Suite::Build],
+            SuiteChoice::Load => vec![Suite::Load],
+            SuiteChoice::Xfstests => vec![Suite::Xfstests],
         }
     }
 }
@@ -115,7 +137,10 @@ impl PermissionsChoice {
 impl Args {
     pub(crate) fn plan(&self) -> Plan {
         let presets = self.preset.presets();
-        let suites = self.suite.suites();
+        let mut suites = self.suite.suites();
+        if self.suite == SuiteChoice::All && self.xfstests.is_some() {
+            suites.push(Suite::Xfstests);
+        }
         let permissions = match self.permissions {
             None if !self.quick => None,
             None => Some(vec![Permissions::Kernel]),
@@ -130,8 +155,15 @@ impl Args {
 
     /// Installs and builds what the plan needs. Outside the namespaces: these must outlive them.
     pub(crate) fn prepare(&self, paths: &Paths) -> Result<()> {
+        let suites = self.plan().suites;
+        if suites.contains(&Suite::Xfstests) {
+            let Some(tree) = &self.xfstests else {
+                bail!("the suite xfstests needs a tree that you built: --xfstests DIR");
+            };
+            xfstests::check_tree(tree)?;
+        }
         self.prepare_command(paths)?;
-        prepare_suites(paths, &self.plan().suites)
+        prepare_suites(paths, &suites)
     }
 
     /// Installs what mounts, and builds the command under test unless another one is given.
@@ -166,7 +198,11 @@ impl Args {
         progress: &Progress,
     ) -> Result<Conformance> {
         let volumes = self.volumes(paths)?;
-        let programs = Programs::of(paths);
+        let mut programs = Programs::of(paths);
+        programs.xfstests = self.xfstests.as_ref().map(|tree| Xfstests {
+            tree: tree.clone(),
+            group: self.xfstests_group.clone(),
+        });
         let ran = conformance::run(&plan.cells(), &volumes, &programs, progress);
         Ok(judge(HOST, &ran, exceptions))
     }
@@ -174,8 +210,15 @@ impl Args {
 
 /// Installs and builds what suites run. Outside the namespaces: these must outlive them.
 pub(crate) fn prepare_suites(paths: &Paths, suites: &[Suite]) -> Result<()> {
-    if suites.contains(&Suite::Programs) {
-        tools::ensure_packages(tools::PROGRAMS_PACKAGES)?;
+    for (suite, packages) in [
+        (Suite::Programs, tools::PROGRAMS_PACKAGES),
+        (Suite::Build, tools::BUILD_PACKAGES),
+        (Suite::Load, tools::LOAD_PACKAGES),
+        (Suite::Xfstests, tools::XFSTESTS_PACKAGES),
+    ] {
+        if suites.contains(&suite) {
+            tools::ensure_packages(packages)?;
+        }
     }
     if suites.contains(&Suite::Pjdfstest) {
         tools::ensure_tool(paths, tools::PJDFSTEST)?;

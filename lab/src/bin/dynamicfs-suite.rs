@@ -41,6 +41,10 @@ struct Args {
     /// Time limit for one case
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     timeout: Duration,
+    /// Factor for what the cases themselves wait for at most, other than a TTL: more than 1 where the
+    /// kernel is emulated
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    patience: u32,
     /// How many cases run at once
     #[arg(long, value_name = "N", default_value_t = 4)]
     jobs: usize,
@@ -76,7 +80,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if let (Some(name), Some(backing)) = (&args.run_case, &args.backing) {
-        let report = suite::run_case_here(name, dir, backing, args.attr_ttl)
+        let report = suite::run_case_here(name, dir, backing, args.attr_ttl, args.patience)
             .map_err(|failure| anyhow::anyhow!("{failure}"))?;
         println!("{report}");
         return Ok(ExitCode::SUCCESS);
@@ -91,6 +95,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         backing: args.backing.as_ref().map(real).transpose()?,
         attr_ttl: args.attr_ttl,
         timeout: args.timeout,
+        patience: args.patience,
         jobs: args.jobs,
     };
     run_all(&cases, &options, args.json)

@@ -111,6 +111,7 @@ fn unneeded(comparisons: &[Comparison]) -> Vec<Exception> {
                 preset: comparison.preset.clone(),
                 permissions: Some(comparison.permissions),
                 targets: None,
+                skipped: None,
                 class: Class::Environment,
                 reason: "tried by the selftest".to_owned(),
             });
@@ -165,6 +166,7 @@ mod tests {
             preset: preset.to_owned(),
             permissions: None,
             targets: None,
+            skipped: None,
             class: Class::Kernel,
             reason: "so it is".to_owned(),
         }

@@ -18,14 +18,16 @@ use super::util::{lstat, perm};
 pub struct Cx {
     backing: PathBuf,
     attr_ttl: Duration,
+    patience: u32,
     observations: RefCell<BTreeMap<String, String>>,
 }
 
 impl Cx {
-    pub(super) fn new(backing: PathBuf, attr_ttl: Duration) -> Self {
+    pub(super) fn new(backing: PathBuf, attr_ttl: Duration, patience: u32) -> Self {
         Self {
             backing,
             attr_ttl,
+            patience,
             observations: RefCell::default(),
         }
     }
@@ -35,6 +37,12 @@ impl Cx {
     #[must_use]
     pub fn backing(&self) -> &Path {
         &self.backing
+    }
+
+    /// How long to wait for what has to happen, and does at once on a machine that is not busy.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        Duration::from_secs(10) * self.patience
     }
 
     /// Notes `value` for comparison between filesystems.
@@ -74,7 +82,8 @@ impl Cx {
         self.observe(key, text);
     }
 
-    /// Waits until `condition` holds: at most the declared attribute TTL and one second.
+    /// Waits until `condition` holds: at most the declared attribute TTL and a slack of one second,
+    /// more only where the look itself takes longer. The TTL is a promise, and not stretched.
     ///
     /// # Errors
     /// When it does not hold by then.
@@ -84,7 +93,7 @@ impl Cx {
         what: &str,
         mut condition: impl FnMut() -> bool,
     ) -> Result<(), Failure> {
-        let limit = self.attr_ttl + Duration::from_secs(1);
+        let limit = self.attr_ttl + Duration::from_secs(1) * self.patience;
         let deadline = Instant::now() + limit;
         while !condition() {
             if Instant::now() >= deadline {

@@ -36,11 +36,11 @@ impl<T: Serialize + DeserializeOwned> Child<T> {
         Ok(status.and_then(|(_, status)| status.terminating_signal()))
     }
 
-    /// Waits until the child sleeps in a system call. Called after the child announced that the
-    /// call that blocks comes next.
-    pub(crate) fn wait_asleep(&self) -> Result<(), Failure> {
+    /// Waits until the child sleeps in a system call, at most for `limit`. Called after the child
+    /// announced that the call that blocks comes next.
+    pub(crate) fn wait_asleep(&self, limit: Duration) -> Result<(), Failure> {
         let path = format!("/proc/{}", self.pid.as_raw_nonzero());
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             let state = crate::process::task_state(path.as_ref());
             if matches!(state, Some('S' | 'D')) {

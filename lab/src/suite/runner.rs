@@ -62,6 +62,9 @@ pub struct Options {
     pub attr_ttl: Duration,
     /// Limit for one case.
     pub timeout: Duration,
+    /// Factor for what the cases wait for at most, at least 1; what must be seen by a TTL is not
+    /// given more time than the slack.
+    pub patience: u32,
     /// How many cases run at once, at least 1. Many cases wait for a TTL and use no CPU.
     pub jobs: usize,
 }
@@ -156,6 +159,7 @@ fn run_in_process(
         .arg("--backing")
         .arg(&backing)
         .args(["--attr-ttl", &format!("{}ms", options.attr_ttl.as_millis())])
+        .args(["--patience", &options.patience.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -173,14 +177,14 @@ fn run_in_process(
     // The leader is not reaped yet, so the group is still the case's own, and with it goes
     // whatever the case left running.
     let _ = kill_process_group(pid, Signal::KILL);
-    if !readable_within(&ended, GRACE).unwrap_or(false) {
+    if !readable_within(&ended, GRACE * options.patience).unwrap_or(false) {
         hung.store(true, Ordering::Relaxed);
         report.outcome = Outcome::TimedOut;
         report.detail = format!("hangs in the kernel: process {pid:?} does not die");
         return Ok(());
     }
     child.wait()?;
-    if !group_is_gone(pid) {
+    if !group_is_gone(pid, GRACE * options.patience) {
         hung.store(true, Ordering::Relaxed);
         report.outcome = Outcome::TimedOut;
         report.detail = format!("a child of the case hangs in the kernel: process group {pid:?}");
@@ -197,8 +201,8 @@ fn run_in_process(
 }
 
 /// Killed processes of the group vanish when whoever adopted them reaps them.
-fn group_is_gone(group: Pid) -> bool {
-    let deadline = Instant::now() + GRACE;
+fn group_is_gone(group: Pid, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
     while test_kill_process_group(group).is_ok() {
         if Instant::now() > deadline {
             return false;
@@ -238,6 +242,7 @@ pub fn run_case_here(
     dir: &Path,
     backing: &Path,
     attr_ttl: Duration,
+    patience: u32,
 ) -> Result<String, Failure> {
     let case = super::Set::ALL
         .into_iter()
@@ -246,7 +251,7 @@ pub fn run_case_here(
         .ok_or_else(|| Failure::new(format_args!("no case `{name}`")))?;
     std::env::set_current_dir(dir)?;
     umask(Mode::from_raw_mode(0o022));
-    let cx = Cx::new(std::path::absolute(backing)?, attr_ttl);
+    let cx = Cx::new(std::path::absolute(backing)?, attr_ttl, patience);
     let failure = (case.run)(&cx).err().map(|failure| failure.to_string());
     let report = ChildReport {
         failure,

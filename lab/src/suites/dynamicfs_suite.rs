@@ -18,6 +18,9 @@ use crate::suite::Set;
 /// Each case has a limit of its own; this one is for the program.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Limit of one case.
+const CASE_LIMIT: Duration = Duration::from_secs(30);
+
 /// Runs all cases of a set.
 ///
 /// # Errors
@@ -27,7 +30,7 @@ pub fn run(place: &Place<'_>, programs: &Programs, set: Set) -> Result<SuiteResu
     let result = run_chosen(place, programs, set, &[])?;
     let dir = place.root.join(set.name());
     fs::remove_dir_all(&dir).with_context(|| format!("cannot clean up {}", dir.display()))?;
-    let expected = listed(programs, set)?;
+    let expected = listed(place, programs, set)?;
     exactly(&expected.iter().map(String::as_str).collect(), result)
 }
 
@@ -64,9 +67,14 @@ fn run_chosen(
         .arg("--backing")
         .arg(place.backing.join(set.name()))
         .args(["--attr-ttl", &format!("{}ms", place.attr_ttl.as_millis())])
+        .args(["--patience", &place.patience.to_string()])
+        .args([
+            "--timeout",
+            &format!("{}s", CASE_LIMIT.as_secs() * u64::from(place.patience)),
+        ])
         .arg("--json")
         .args(choice);
-    let finished = process::run(&mut command, LIMIT)?;
+    let finished = process::run(&mut command, LIMIT * place.patience)?;
     // 1 says that a case failed, which its line says too.
     if !matches!(finished.code, Some(0 | 1)) {
         bail!(
@@ -82,10 +90,10 @@ fn run_chosen(
 }
 
 /// The names of all cases of a set.
-fn listed(programs: &Programs, set: Set) -> Result<BTreeSet<String>> {
+fn listed(place: &Place<'_>, programs: &Programs, set: Set) -> Result<BTreeSet<String>> {
     let mut command = Command::new(&programs.suite);
     command.args(["--list", "--set", set.name()]);
-    let finished = process::run(&mut command, LIMIT)?;
+    let finished = process::run(&mut command, LIMIT * place.patience)?;
     let names: BTreeSet<String> = finished
         .stdout
         .lines()

@@ -3,13 +3,18 @@
 //! A suite that did not run, or not to its end, is an error and never a result.
 
 pub mod afp;
+pub mod build;
+mod cx;
 pub mod daemon;
 pub mod dynamicfs_suite;
 pub mod fsx;
+pub mod load;
 pub mod pjdfstest;
 pub mod power_cut;
 pub mod programs;
 pub mod smbtorture;
+mod tree;
+pub mod xfstests;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,6 +26,7 @@ use anyhow::{Context, Result, bail};
 use dynamicfs::config::Preset;
 use serde::{Deserialize, Serialize};
 
+use self::xfstests::Xfstests;
 use crate::outcome::SuiteResult;
 use crate::paths::Paths;
 use crate::suite::Set;
@@ -36,7 +42,7 @@ pub enum Suite {
     Fsx,
     /// The project's own cases.
     Suite,
-    /// git, cargo, sqlite and others at work.
+    /// git, sqlite and others at work.
     Programs,
     /// The daemon is killed, starved and told to end, with callers at work.
     Daemon,
@@ -50,11 +56,17 @@ pub enum Suite {
     Smbtorture,
     /// The directory through netatalk, as a Mac sees it; needs the packages [`afp::PACKAGES`].
     Afp,
+    /// cargo at work: only where a Rust toolchain is.
+    Build,
+    /// fio, stress-ng and dbench: much at once, checked.
+    Load,
+    /// xfstests: only with a tree that somebody built.
+    Xfstests,
 }
 
 impl Suite {
     /// All of them, the quick ones first.
-    pub const ALL: [Suite; 10] = [
+    pub const ALL: [Suite; 13] = [
         Suite::Pjdfstest,
         Suite::Fsx,
         Suite::Suite,
@@ -62,9 +74,12 @@ impl Suite {
         Suite::Casefold,
         Suite::Daemon,
         Suite::PowerCut,
+        Suite::Build,
+        Suite::Load,
         Suite::Programs,
         Suite::Smbtorture,
         Suite::Afp,
+        Suite::Xfstests,
     ];
 
     /// Those that every target can run.
@@ -80,7 +95,7 @@ impl Suite {
 
     /// Whether the quick profile has it.
     pub fn is_quick(self) -> bool {
-        !self.only_differences_count()
+        !self.only_differences_count() && self != Suite::Load
     }
 
     /// The suite of that name.
@@ -101,6 +116,9 @@ impl Suite {
             Suite::Casefold => "casefold",
             Suite::Smbtorture => "smbtorture",
             Suite::Afp => "afp",
+            Suite::Build => "build",
+            Suite::Load => "load",
+            Suite::Xfstests => "xfstests",
         }
     }
 
@@ -113,7 +131,7 @@ impl Suite {
     /// Whether a case may fail on ext4: the suite tests something else on top of the file system, and
     /// only what ends otherwise than on ext4 says anything.
     pub fn only_differences_count(self) -> bool {
-        matches!(self, Suite::Smbtorture | Suite::Afp)
+        matches!(self, Suite::Smbtorture | Suite::Afp | Suite::Xfstests)
     }
 
     /// Runs it on a directory.
@@ -133,6 +151,9 @@ impl Suite {
             Suite::Casefold => dynamicfs_suite::run(place, programs, Set::Casefold),
             Suite::Smbtorture => smbtorture::run(place),
             Suite::Afp => afp::run(place),
+            Suite::Build => build::run(place),
+            Suite::Load => load::run(place),
+            Suite::Xfstests => xfstests::run(place, programs),
         }
     }
 
@@ -200,6 +221,8 @@ pub struct Programs {
     pub fsx: PathBuf,
     /// The project's own suite.
     pub suite: PathBuf,
+    /// xfstests, if somebody gave a built tree.
+    pub xfstests: Option<Xfstests>,
 }
 
 impl Programs {
@@ -209,6 +232,7 @@ impl Programs {
             pjdfstest: paths.tool("pjdfstest"),
             fsx: paths.tool("fsx"),
             suite: paths.debug("dynamicfs-suite"),
+            xfstests: None,
         }
     }
 
@@ -218,6 +242,7 @@ impl Programs {
             pjdfstest: directory.join("pjdfstest"),
             fsx: directory.join("fsx"),
             suite: directory.join("dynamicfs-suite"),
+            xfstests: None,
         }
     }
 }

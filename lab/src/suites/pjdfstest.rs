@@ -5,8 +5,8 @@
 //! on ext4. So the first run leaves remounting off, and a second process runs just those cases.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use super::{Place, Programs, exactly, fresh_directory};
 use crate::outcome::{Case, Outcome, SuiteResult};
 use crate::process;
+use crate::tools;
 
 /// A run takes 3 s on ext4 and a few times that on a slow mount.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -143,31 +144,24 @@ fn pass(
         .env("NO_COLOR", "1")
         .env("PATH", path_with_mount(place.scratch)?);
     command.args(choice.arguments());
-    let finished = process::run(&mut command, LIMIT)?;
+    let limit = LIMIT * place.patience;
+    let finished = process::run(&mut command, limit)?;
     if finished.code.is_none() {
         let last = finished.stdout.lines().last().unwrap_or("none");
-        bail!("pjdfstest did not end within {LIMIT:?}; last line: {last}");
+        bail!("pjdfstest did not end within {limit:?}; last line: {last}");
     }
     parse(&finished.stdout)
         .with_context(|| format!("pjdfstest: {}: {}", finished.ending(), finished.stderr))
 }
 
 /// `PATH` with a directory in front in which `mount` is [`MOUNT`].
-fn path_with_mount(scratch: &Path) -> Result<String> {
-    let mount = crate::tools::find_program("mount").context("no mount(8)")?;
+fn path_with_mount(scratch: &Path) -> Result<OsString> {
+    let mount = tools::find_program("mount").context("no mount(8)")?;
     let bin = scratch.join("bin");
     fs::create_dir_all(&bin)?;
-    let script = bin.join("mount");
-    fs::write(
-        &script,
-        MOUNT.replace("MOUNT -i", &format!("{} -i", mount.display())),
-    )?;
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-    Ok(format!(
-        "{}:{}",
-        bin.display(),
-        std::env::var("PATH").unwrap_or_default()
-    ))
+    let text = MOUNT.replace("MOUNT -i", &format!("{} -i", mount.display()));
+    tools::script(&bin.join("mount"), &text)?;
+    Ok(tools::path_with(&bin))
 }
 
 fn padding(root: &Path) -> Result<String> {

@@ -59,10 +59,9 @@ pub(super) fn open(
                 // Truncation drops set-id bits as the caller's would.
                 storage.identity.acting(caller, Groups::Any)?;
             }
+            let asked = flags;
             let flags = backing_flags(flags, storage.writeback_cache);
-            storage
-                .descriptors
-                .with_room(|| reopen(fd.as_fd(), flags))?
+            reopen_for(storage, &fd, flags, asked)?
         }
     };
     Ok(storage.files.insert(OpenFile {
@@ -71,13 +70,28 @@ pub(super) fn open(
     }))
 }
 
+/// Reopens with the flags of [`backing_flags`]. An append-only file (chattr(1)) opens for writing only
+/// with `O_APPEND`, and there is no other place to write than its end.
+fn reopen_for(
+    storage: &LocalStorage,
+    fd: &OwnedFd,
+    flags: OFlags,
+    asked: OFlags,
+) -> Result<OwnedFd> {
+    let attempt = |flags| storage.descriptors.with_room(|| reopen(fd.as_fd(), flags));
+    match attempt(flags) {
+        Err(Errno::PERM) if asked.contains(OFlags::APPEND) => attempt(flags | OFlags::APPEND),
+        other => other,
+    }
+}
+
 fn open_checked(
     storage: &LocalStorage,
     caller: &Caller,
     fd: &OwnedFd,
     flags: OFlags,
 ) -> Result<OwnedFd> {
-    let attempt = |flags| storage.descriptors.with_room(|| reopen(fd.as_fd(), flags));
+    let attempt = |wanted| reopen_for(storage, fd, wanted, flags);
     let asked = backing_flags(flags, false);
     if flags.contains(FOR_EXECUTION) && !is_writable(flags) {
         {

@@ -162,7 +162,7 @@ fn no_conflict_with_oneself(_: &Cx) -> Checked {
     Ok(())
 }
 
-fn blocking_is_granted(_: &Cx) -> Checked {
+fn blocking_is_granted(cx: &Cx) -> Checked {
     let fd = file()?;
     let (before, granted) = (Gate::new()?, Gate::new()?);
     lock(&fd, LockOp::Set, WRITE, 0, 0)?;
@@ -173,14 +173,14 @@ fn blocking_is_granted(_: &Cx) -> Checked {
         granted.open()
     })?;
     before.wait()?;
-    waiter.wait_asleep()?;
+    waiter.wait_asleep(cx.limit())?;
     ensure!(
         !granted.opens_within(Duration::from_millis(50))?,
         "granted in spite of the lock"
     );
     lock(&fd, LockOp::Set, UNLOCK, 0, 0)?;
     ensure!(
-        granted.opens_within(Duration::from_secs(10))?,
+        granted.opens_within(cx.limit())?,
         "not granted after the unlock"
     );
     waiter.join()
@@ -267,7 +267,7 @@ fn to_end_of_file(_: &Cx) -> Checked {
     Ok(())
 }
 
-fn deadlock(_: &Cx) -> Checked {
+fn deadlock(cx: &Cx) -> Checked {
     let fd = file()?;
     let ready = Gate::new()?;
     lock(&fd, LockOp::Set, WRITE, 0, 1)?;
@@ -279,7 +279,7 @@ fn deadlock(_: &Cx) -> Checked {
         Ok(())
     })?;
     ready.wait()?;
-    child.wait_asleep()?;
+    child.wait_asleep(cx.limit())?;
     same!(code(&lock(&fd, LockOp::Wait, WRITE, 1, 1)), "EDEADLK");
     lock(&fd, LockOp::Set, UNLOCK, 0, 1)?;
     child.join()
@@ -412,7 +412,7 @@ fn flock_inherited(_: &Cx) -> Checked {
     Ok(())
 }
 
-fn flock_blocking(_: &Cx) -> Checked {
+fn flock_blocking(cx: &Cx) -> Checked {
     let fd = file()?;
     let (before, granted) = (Gate::new()?, Gate::new()?);
     flock(&fd, EXCLUSIVE)?;
@@ -423,14 +423,14 @@ fn flock_blocking(_: &Cx) -> Checked {
         granted.open()
     })?;
     before.wait()?;
-    waiter.wait_asleep()?;
+    waiter.wait_asleep(cx.limit())?;
     ensure!(
         !granted.opens_within(Duration::from_millis(50))?,
         "granted in spite of the lock"
     );
     flock(&fd, FlockOperation::Unlock)?;
     ensure!(
-        granted.opens_within(Duration::from_secs(10))?,
+        granted.opens_within(cx.limit())?,
         "not granted after the unlock"
     );
     waiter.join()

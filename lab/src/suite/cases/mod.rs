@@ -9,6 +9,7 @@ mod limits;
 mod lock;
 mod metadata;
 mod mmap;
+mod model;
 mod open;
 mod outofband;
 mod permissions;
@@ -37,6 +38,7 @@ pub(super) const GROUPS: &[&[Case]] = &[
     open::CASES,
     metadata::CASES,
     mmap::CASES,
+    model::CASES,
     acl::CASES,
     xattr::CASES,
     lock::CASES,

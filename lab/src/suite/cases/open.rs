@@ -1,5 +1,7 @@
 //! open(2) and its flags.
 
+use rustix::fs::IFlags;
+
 use super::prelude::*;
 
 pub(super) const CASES: &[Case] = &[
@@ -52,6 +54,12 @@ pub(super) const CASES: &[Case] = &[
         "open",
         same_file_many_modes,
         "mixed open modes of one file agree on its data"
+    ),
+    case!(
+        "open",
+        append_only,
+        "a file with the append-only flag opens with O_APPEND alone, and setting it changes ctime",
+        root
     ),
 ];
 
@@ -300,5 +308,38 @@ fn same_file_many_modes(cx: &Cx) -> Checked {
     }
     same!(read_at(&reader, 20, 3 * 4096)?, b"appender");
     cx.observe("content", hash(&read_all("f")?));
+    Ok(())
+}
+
+fn append_only(cx: &Cx) -> Checked {
+    write_file("f", b"first ")?;
+    let before = ctime_then_tick("f")?;
+    let flags = |flags| rustix::fs::ioctl_setflags(read_only("f")?, flags);
+    let set = flags(IFlags::APPEND);
+    cx.observe_code("set", &set);
+    if set.is_err() {
+        return Ok(());
+    }
+    let checked = check_append_only(cx, before);
+    // In any case, or nobody can remove the file.
+    flags(IFlags::empty())?;
+    checked
+}
+
+fn check_append_only(cx: &Cx, before: (i64, u64)) -> Checked {
+    cx.becomes_visible("the change time", || {
+        lstat("f").is_ok_and(|stat| ctime(&stat) > before)
+    })?;
+    for mode in [OFlags::WRONLY, OFlags::RDWR] {
+        same!(code(&open("f", mode)), "EPERM");
+        let fd = open("f", mode | OFlags::APPEND)?;
+        write_all(&fd, b"more ")?;
+    }
+    same!(read_all("f")?, b"first more more ");
+    cx.observe_code("truncate", &sys::truncate("f", 0));
+    cx.observe_code(
+        "unlink",
+        &std::fs::remove_file("f").map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)),
+    );
     Ok(())
 }

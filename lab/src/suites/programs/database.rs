@@ -14,7 +14,7 @@ use crate::hash::hash_bytes;
 const INSERTS: usize = 2_000;
 const PER_TRANSACTION: usize = 5;
 
-/// How long a process waits for another's lock, milliseconds.
+/// How long a process waits for another's lock, milliseconds, times the patience of the place.
 const BUSY: u32 = 60_000;
 
 /// Write-ahead log, one process.
@@ -111,7 +111,7 @@ fn sqlite(cx: &Cx, database: &str, sql: &str) -> Result<String> {
         "-batch",
         "-bail",
         "-cmd",
-        &format!(".timeout {BUSY}"),
+        &format!(".timeout {}", BUSY * cx.patience),
         database,
         &read,
     ]))

@@ -9,7 +9,7 @@ use anyhow::{Result, bail, ensure};
 use serde_json::json;
 
 use super::tree::Tree;
-use super::{Cx, PROGRAM_LIMIT, Seen};
+use super::{Cx, Seen};
 use crate::hash::hash_bytes;
 use crate::material;
 
@@ -26,8 +26,7 @@ pub(super) fn clone(cx: &Cx) -> Result<Seen> {
     let origin = cx.scratch.join("origin.git");
     let history = cx.scratch.join("history");
     fs::write(&history, material::history(FILES, COMMITS))?;
-    cx.settings
-        .import_history(&origin, &history, PROGRAM_LIMIT)?;
+    cx.settings.import_history(&origin, &history, cx.limit())?;
     let url = format!("file://{}", origin.display());
     cx.run(git(cx, &cx.dir).args(["clone", "-q", &url, "clone"]))?;
     let clone = cx.dir.join("clone");
