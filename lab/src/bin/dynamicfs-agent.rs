@@ -21,7 +21,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    if run_root()? {
+    // The first process of the namespaces on this machine is that of no guest.
+    if !namespace::is_isolated() && run_root()? {
         return Ok(());
     }
     let mut arguments = env::args_os().skip(1);
