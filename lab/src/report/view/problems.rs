@@ -87,7 +87,10 @@ impl Report {
         kinds
             .into_iter()
             .filter(|(_, lines)| !lines.is_empty())
-            .map(|(kind, lines)| Problem { kind, lines })
+            .map(|(kind, lines)| Problem {
+                kind,
+                lines: lines.iter().map(|line| one_line(line)).collect(),
+            })
             .collect()
     }
 
@@ -137,6 +140,11 @@ impl Report {
             })
             .collect()
     }
+}
+
+/// What programs say may have several.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn not_run_on(target: &Target) -> Vec<String> {
