@@ -3,13 +3,14 @@
 //! Everything that a run mounts or starts lives in a mount namespace and a PID namespace that die
 //! with it, even when it is killed with SIGKILL: the kernel kills the daemons when the first
 //! process of the PID namespace ends, the mounts go with the last process, and the loop devices
-//! (`LO_FLAGS_AUTOCLEAR`) go with the mounts. See namespaces(7), pid_namespaces(7), unshare(1).
+//! (`LO_FLAGS_AUTOCLEAR`) go with the mounts. See namespaces(7), pid_namespaces(7), unshare(1),
+//! setpriv(1).
 
 use std::env;
 use std::fs;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, exit};
+use std::process::{Command, ExitStatus, exit};
 
 use anyhow::{Context, Result, bail};
 use rustix::mount::{MountFlags, mount};
@@ -37,16 +38,16 @@ pub fn is_isolated() -> bool {
 ///
 /// # Errors
 ///
-/// Without root, without unshare(1), or when the kernel refuses.
+/// Without root, without setpriv(1), or when the kernel refuses.
 pub fn isolate() -> Result<()> {
     match env::var(STAGE).as_deref() {
         Ok("worker") => prepare_workplace(),
         Ok("init") => exit(init()?),
-        _ => enter(),
+        _ => exit(enter()?),
     }
 }
 
-fn enter() -> Result<()> {
+fn enter() -> Result<i32> {
     if !rustix::process::geteuid().is_root() {
         bail!(
             "the lab mounts ext4 images, which needs root; run the same command as root \
@@ -54,15 +55,24 @@ fn enter() -> Result<()> {
         );
     }
     fs::create_dir_all(WORKPLACE).with_context(|| format!("cannot create {WORKPLACE}"))?;
-    // exec, not spawn: whoever kills this process kills unshare, and --kill-child the rest.
-    let error = Command::new("unshare")
-        .args(["--mount", "--propagation", "private"])
+    // unshare ignores SIGINT and SIGTERM while it waits, this process does not. Whatever ends it, SIGKILL
+    // too, ends unshare, and --kill-child the rest.
+    let status = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--"])
+        .args(["unshare", "--mount", "--propagation", "private"])
         .args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"])
         .arg(env::current_exe()?)
         .args(env::args_os().skip(1))
         .env(STAGE, "init")
-        .exec();
-    Err(error).context("cannot run unshare(1) from the package util-linux")
+        .status()
+        .context("cannot run setpriv(1) from the package util-linux")?;
+    Ok(code(status))
+}
+
+/// As a shell tells it: the exit status, or 128 and the signal.
+fn code(status: ExitStatus) -> i32 {
+    let by_signal = status.signal().map(|signal| 128 + signal);
+    status.code().or(by_signal).unwrap_or(1)
 }
 
 /// The first process of the PID namespace: daemons become its children, and somebody has to wait

@@ -1,7 +1,38 @@
 //! Where the lab finds and leaves its things.
 
 use std::env;
+use std::fs::{self, File, Permissions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// Writes a file that is there as a whole or not at all, whatever happens meanwhile; its directory is made.
+///
+/// # Errors
+///
+/// Those of `write`, or when there is no space for it: what had the name stays.
+pub(crate) fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
+) -> Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let write_it = || -> Result<()> {
+        fs::create_dir_all(directory)?;
+        let mut file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o644))
+            .tempfile_in(directory)?;
+        let mut buffer = BufWriter::new(file.as_file_mut());
+        write(&mut buffer)?;
+        buffer.flush()?;
+        drop(buffer);
+        file.as_file().sync_data()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write_it().with_context(|| format!("cannot write {}", path.display()))
+}
 
 /// The directories of one checkout.
 #[derive(Debug, Clone)]

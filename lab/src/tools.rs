@@ -54,6 +54,7 @@ pub const LAB_PACKAGES: &[Package] = &[
     ("mount", "mount"),
     ("losetup", "mount"),
     ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
     ("fstrim", "util-linux"),
 ];
 

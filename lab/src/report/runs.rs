@@ -1,12 +1,13 @@
 //! Where runs lie: a directory each, with `report.json` and what is made of it.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::{Report, html, markdown};
-use crate::paths::Paths;
+use crate::paths::{Paths, write_whole};
 
 /// The file that all else is made of.
 pub const JSON: &str = "report.json";
@@ -42,7 +43,7 @@ impl Report {
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    write_whole(path, |file| Ok(file.write_all(text.as_bytes())?))
 }
 
 /// The `report.json` of a run: its name, its directory, or the file; without, that of the last run.

@@ -2,7 +2,7 @@
 //! that has ended. What is missing there is what `--resume` does.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::guest::protocol::{Step, StepOutcome};
 use crate::machine::Accelerator;
 use crate::machine::alarms::Alarm;
+use crate::paths::write_whole;
 use crate::report::Revision;
 use crate::suites::Suite;
 
@@ -255,8 +256,7 @@ impl Store {
             .directory
             .join(target)
             .join(format!("console-{guest}.log"));
-        fs::create_dir_all(self.directory.join(target))?;
-        fs::write(&path, console).with_context(|| format!("cannot write {}", path.display()))?;
+        write_whole(&path, |file| Ok(file.write_all(console.as_bytes())?))?;
         Ok(path)
     }
 
@@ -274,20 +274,9 @@ impl Store {
         Ok(Some(value))
     }
 
-    /// A file is there as a whole or not at all.
     fn write(&self, name: &Path, value: &impl Serialize) -> Result<()> {
         let path = self.directory.join(name);
-        let directory = path.parent().unwrap_or(&self.directory);
-        let write = || -> Result<()> {
-            fs::create_dir_all(directory)?;
-            let mut file = tempfile::NamedTempFile::new_in(directory)?;
-            serde_json::to_writer(&mut file, value)?;
-            file.as_file_mut().flush()?;
-            File::sync_data(file.as_file())?;
-            file.persist(&path)?;
-            Ok(())
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))
+        write_whole(&path, |file| Ok(serde_json::to_writer(file, value)?))
     }
 }
 
