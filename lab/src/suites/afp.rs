@@ -116,9 +116,11 @@ fn fresh_volume(volume: &Path) -> Result<()> {
     Ok(())
 }
 
-/// afpd on the volumes, with its state in a directory of the suite's own.
+/// afpd on the volumes, with its state in a directory of the suite's own, and the keeper of the
+/// identifiers that AFP gives to files.
 struct Server<'a> {
     _afpd: Service,
+    _cnid: Service,
     port: u16,
     first: &'a Path,
 }
@@ -129,14 +131,20 @@ impl<'a> Server<'a> {
             fresh_volume(volume)?;
         }
         fs::create_dir(home.join("state"))?;
-        let port = free_port()?;
+        let (port, cnid) = (free_port()?, free_port()?);
         let configuration = home.join("afp.conf");
-        fs::write(&configuration, settings(home, volumes, port))?;
-        let mut command = Command::new("afpd");
-        command.args(["-d", "-F"]).arg(&configuration);
-        let log = home.join("afpd.out");
+        fs::write(&configuration, settings(home, volumes, port, cnid))?;
+        let start = |name: &str, port| {
+            let mut command = Command::new(name);
+            command.args(["-d", "-F"]).arg(&configuration);
+            let log = home.join(format!("{name}.out"));
+            Service::start(&mut command, port, &log, PROMPT * place.patience)
+        };
+        let keeper = start("cnid_metad", cnid)
+            .context("cnid_metad lifts the limit of open files, which some containers forbid")?;
         Ok(Server {
-            _afpd: Service::start(&mut command, port, &log, PROMPT * place.patience)?,
+            _afpd: start("afpd", port)?,
+            _cnid: keeper,
             port,
             first: &volumes[0],
         })
@@ -155,15 +163,17 @@ impl<'a> Server<'a> {
     }
 }
 
-/// afp.conf(5). The identifiers of files (`last`) are kept in memory: cnid_metad would be a further
-/// server, and lifts a limit that a container may not lift.
-fn settings(home: &Path, volumes: &[PathBuf; 2], port: u16) -> String {
+/// afp.conf(5). The identifiers are kept by cnid_metad (`dbd`): kept in memory (`last`), afpd forgets that
+/// of a directory whose change time moves on to the next second, and outcomes depend on speed.
+fn settings(home: &Path, volumes: &[PathBuf; 2], port: u16, cnid: u16) -> String {
     let home = home.display();
     let [first, second] = volumes.each_ref().map(|volume| volume.display());
     format!(
         "[Global]
         afp port = {port}
         afp listen = 127.0.0.1
+        cnid listen = 127.0.0.1:{cnid}
+        cnid server = 127.0.0.1:{cnid}
         uam list = uams_clrtxt.so uams_dhx2.so
         valid shellcheck = no
         zeroconf = no
@@ -175,12 +185,10 @@ fn settings(home: &Path, volumes: &[PathBuf; 2], port: u16) -> String {
         path = {first}
         volume name = first
         ea = sys
-        cnid scheme = last
         [second]
         path = {second}
         volume name = second
         ea = sys
-        cnid scheme = last
         "
     )
 }
