@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod filesystem;
 pub mod mount;
+pub mod platform;
 pub mod readahead;
 pub mod stats;
 pub mod storage;

@@ -1,6 +1,8 @@
 //! The clock that lifetimes are measured with.
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::clock_gettime;
+
+use crate::platform::COARSE_CLOCK;
 
 /// A monotonic clock, in nanoseconds since some fixed moment.
 pub(super) enum Clock {
@@ -17,7 +19,7 @@ impl Clock {
     pub(super) fn nanos(&self) -> u64 {
         match self {
             Clock::Coarse => {
-                let time = clock_gettime(ClockId::MonotonicCoarse);
+                let time = clock_gettime(COARSE_CLOCK);
                 // Never negative: it counts from boot.
                 (time.tv_sec as u64)
                     .saturating_mul(1_000_000_000)

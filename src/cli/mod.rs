@@ -3,6 +3,7 @@
 mod arguments;
 mod background;
 mod checks;
+mod directory;
 mod doctor;
 mod exit;
 mod generate;

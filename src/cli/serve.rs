@@ -5,18 +5,18 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::DynamicFS;
-use crate::config::{IoMode, Resolved};
+use crate::config::Resolved;
 use crate::mount::registry::{MountStatus, RuntimeDir, Setting};
 use crate::mount::{self, MountError, MountHandle, UnmountError, UnmountMode, Unmounter};
 use crate::stats::socket::{Answerer, Request};
-use crate::storage::{FilesystemInterface, LocalStorage, MemoryStorage, PermissionChecks};
+use crate::storage::{FilesystemInterface, MemoryStorage, PermissionChecks};
 use crate::transport::TransportError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
-use super::Around;
 use super::exit::{Exit, Failure};
 use super::prepare::{Prepared, Source};
+use super::{Around, directory};
 
 /// Mounts, calls `ready` once the mount answers, and serves until it is unmounted.
 pub(crate) fn serve(
@@ -79,18 +79,7 @@ fn storage(prepared: &Prepared) -> Result<Box<dyn FilesystemInterface>, Failure>
             let storage = size.map_or_else(MemoryStorage::new, MemoryStorage::with_capacity);
             Box::new(storage.with_permission_checks(checks))
         }
-        Source::Directory(root) => {
-            let builder = LocalStorage::builder(root)
-                .permission_checks(checks)
-                .writeback_cache(config.io_mode == IoMode::WritebackCache);
-            let storage = builder.build().map_err(|error| {
-                Failure::new(
-                    Exit::Paths,
-                    format_args!("{:#}", anyhow::Error::from(error)),
-                )
-            })?;
-            Box::new(storage)
-        }
+        Source::Directory(root) => directory::open(root, config, checks)?,
     })
 }
 

@@ -1,14 +1,12 @@
 //! `dynamicfs umount`.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use crate::mount::registry::{Registered, RuntimeDir};
 use crate::mount::{UnmountError, UnmountMode, table, unmount};
+use crate::platform::Process;
 use anyhow::Context;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::Pid;
 
 use super::arguments::UmountArgs;
 use super::exit::{Exit, Failure};
@@ -58,23 +56,17 @@ fn explain(path: &Path, error: UnmountError) -> Failure {
 }
 
 /// The process behind a mount.
-fn process(daemon: Registered) -> Option<OwnedFd> {
+fn process(daemon: Registered) -> Option<Process> {
     let pid = Pid::from_raw(daemon.status.ok()?.pid)?;
-    pidfd_open(pid, PidfdFlags::empty()).ok()
+    Process::of(pid)
 }
 
-/// Waits until the process of the descriptor has ended.
-fn wait(daemon: &OwnedFd) -> Result<(), Failure> {
-    loop {
-        match poll(&mut [PollFd::new(daemon, PollFlags::IN)], None) {
-            Err(Errno::INTR) => {}
-            Err(error) => {
-                return Err(Failure::new(
-                    Exit::Failed,
-                    format_args!("unmounted, but cannot wait for the daemon: {error}"),
-                ));
-            }
-            Ok(_) => return Ok(()),
-        }
-    }
+/// Waits until the process has ended.
+fn wait(daemon: &Process) -> Result<(), Failure> {
+    daemon.wait().map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            format_args!("unmounted, but cannot wait for the daemon: {error}"),
+        )
+    })
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use rustix::fs::{Access, IFlags};
+use crate::platform::IFlags;
+use rustix::fs::Access;
 
 use super::{AttrAnswer, DynamicFS};
 use crate::storage::{Attr, Caller, Fh, FsXAttr, Ino, Result, SetAttr, StatFs};

@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 
-use rustix::fs::{FallocateFlags, OFlags};
+use crate::platform::FallocateFlags;
+use rustix::fs::OFlags;
 
 use super::opens::OpenMode;
 use super::{DynamicFS, EntryAnswer, FileAccess, Opened};

@@ -3,9 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::RenameFlags;
-
 use super::{DynamicFS, EntryAnswer};
+use crate::platform::RenameFlags;
 use crate::storage::{Caller, CreateMode, Entry, Errno, Ino, Result};
 
 impl DynamicFS {

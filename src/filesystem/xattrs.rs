@@ -3,11 +3,10 @@
 
 use std::ffi::OsStr;
 
-use rustix::fs::XattrFlags;
-
 use super::DynamicFS;
 use crate::cache::CachedXAttr;
-use crate::storage::{Caller, Errno, Ino, Result};
+use crate::platform::{NO_ATTRIBUTE, XattrFlags};
+use crate::storage::{Caller, Ino, Result};
 
 impl DynamicFS {
     /// Value of an attribute.
@@ -17,7 +16,7 @@ impl DynamicFS {
         };
         match cache.lookup(ino, name) {
             CachedXAttr::Value(value) => return Ok(value.to_vec()),
-            CachedXAttr::Absent => return Err(Errno::NODATA),
+            CachedXAttr::Absent => return Err(NO_ATTRIBUTE),
             CachedXAttr::Unknown => {}
         }
         // Taken before the storage is asked: a change in between makes the ticket worthless.
@@ -25,7 +24,7 @@ impl DynamicFS {
         let outcome = self.storage.getxattr(caller, ino, name);
         match &outcome {
             Ok(value) => cache.put_if_current(ticket, name, value),
-            Err(Errno::NODATA) => cache.put_absent_if_current(ticket, name),
+            Err(NO_ATTRIBUTE) => cache.put_absent_if_current(ticket, name),
             Err(_) => {}
         }
         outcome

@@ -9,12 +9,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
-use rustix::thread::CapabilitySet;
 use serde::Serialize;
 
 use crate::config::Preset;
+use crate::platform;
 use crate::storage::StorageCapabilities;
 use crate::transport::capability::{Ask, Capability, plan};
 use crate::transport::fuser::FuserTransport;
@@ -154,13 +153,11 @@ pub fn device() -> Device {
 
 /// The credentials of this process.
 pub fn privileges() -> Privileges {
-    // Fails for no process that asks about itself; without an answer, assume the least.
-    let effective = rustix::thread::capabilities(None)
-        .map_or_else(|_: Errno| CapabilitySet::empty(), |sets| sets.effective);
+    let [sys_admin, dac_read_search] = platform::privileges();
     Privileges {
         uid: rustix::process::geteuid().as_raw(),
-        sys_admin: effective.contains(CapabilitySet::SYS_ADMIN),
-        dac_read_search: effective.contains(CapabilitySet::DAC_READ_SEARCH),
+        sys_admin,
+        dac_read_search,
     }
 }
 

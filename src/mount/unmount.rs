@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::io::Errno;
-use rustix::mount::UnmountFlags;
+
+use crate::platform;
 
 /// How to unmount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +48,8 @@ pub enum UnmountError {
 /// # Errors
 /// See [`UnmountError`]; the mount is then unchanged.
 pub fn unmount(mountpoint: &Path, mode: UnmountMode) -> Result<(), UnmountError> {
-    let flags = match mode {
-        UnmountMode::Normal => UnmountFlags::NOFOLLOW,
-        UnmountMode::Lazy => UnmountFlags::NOFOLLOW | UnmountFlags::DETACH,
-    };
     let path = || mountpoint.to_owned();
-    match rustix::mount::unmount(mountpoint, flags) {
+    match platform::unmount(mountpoint, mode == UnmountMode::Lazy) {
         Ok(()) => Ok(()),
         Err(Errno::BUSY) => Err(UnmountError::Busy { path: path() }),
         Err(Errno::INVAL | Errno::NOENT) => Err(UnmountError::NotMounted { path: path() }),

@@ -12,7 +12,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::pipe::{PipeFlags, pipe_with};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -89,7 +88,7 @@ impl Server {
         let listener = bind(path)?;
         listener.set_nonblocking(true)?;
         let file = identity(path)?;
-        let (stopped, stop) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stopped, stop) = crate::platform::pipe()?;
         let thread = std::thread::Builder::new()
             .name("dynamicfs-stats".to_owned())
             .spawn(move || serve(&listener, &stopped, &answer))?;

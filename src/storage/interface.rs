@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, FallocateFlags, IFlags, RenameFlags, XattrFlags};
+use rustix::fs::Access;
 
 use super::types::*;
+use crate::platform::{FallocateFlags, IFlags, RenameFlags, XattrFlags};
 
 /// A storage: what holds the files that a mount shows.
 ///

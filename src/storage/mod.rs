@@ -1,15 +1,17 @@
 //! Storages: what holds the files. Nothing in this module knows of FUSE.
 
 mod interface;
+#[cfg(target_os = "linux")]
 mod local;
 pub mod memory;
 mod shared;
 mod types;
 
 pub use interface::FilesystemInterface;
-#[cfg(feature = "internals")]
+#[cfg(all(feature = "internals", target_os = "linux"))]
 #[doc(hidden)]
 pub use local::BareInodes;
+#[cfg(target_os = "linux")]
 pub use local::{LocalStorage, LocalStorageBuilder, LocalStorageError, LocalStorageStatistics};
 pub use memory::MemoryStorage;
 pub use types::*;

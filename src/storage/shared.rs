@@ -5,10 +5,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, FallocateFlags, IFlags, RenameFlags, XattrFlags};
+use rustix::fs::Access;
 
 use super::FilesystemInterface;
 use super::types::*;
+use crate::platform::{FallocateFlags, IFlags, RenameFlags, XattrFlags};
 
 /// Methods that do nothing but call the one of the same name inside. Every method of the trait must
 /// be here: its default would hide what the storage has.

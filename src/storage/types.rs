@@ -5,6 +5,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::platform::mode;
 use rustix::fs::OFlags;
 
 /// The error of every storage and filesystem operation: a POSIX error number.
@@ -74,14 +75,14 @@ pub enum FileKind {
 impl FileKind {
     /// The kind in a full `st_mode`; `None` when its type bits name no known kind.
     pub fn from_mode(mode: u32) -> Option<FileKind> {
-        Some(match mode & libc::S_IFMT {
-            libc::S_IFREG => FileKind::RegularFile,
-            libc::S_IFDIR => FileKind::Directory,
-            libc::S_IFLNK => FileKind::Symlink,
-            libc::S_IFIFO => FileKind::NamedPipe,
-            libc::S_IFCHR => FileKind::CharDevice,
-            libc::S_IFBLK => FileKind::BlockDevice,
-            libc::S_IFSOCK => FileKind::Socket,
+        Some(match mode & mode::S_IFMT {
+            mode::S_IFREG => FileKind::RegularFile,
+            mode::S_IFDIR => FileKind::Directory,
+            mode::S_IFLNK => FileKind::Symlink,
+            mode::S_IFIFO => FileKind::NamedPipe,
+            mode::S_IFCHR => FileKind::CharDevice,
+            mode::S_IFBLK => FileKind::BlockDevice,
+            mode::S_IFSOCK => FileKind::Socket,
             _ => return None,
         })
     }
@@ -89,13 +90,13 @@ impl FileKind {
     /// The type bits of `st_mode` for this kind.
     pub fn mode_bits(self) -> u32 {
         match self {
-            FileKind::RegularFile => libc::S_IFREG,
-            FileKind::Directory => libc::S_IFDIR,
-            FileKind::Symlink => libc::S_IFLNK,
-            FileKind::NamedPipe => libc::S_IFIFO,
-            FileKind::CharDevice => libc::S_IFCHR,
-            FileKind::BlockDevice => libc::S_IFBLK,
-            FileKind::Socket => libc::S_IFSOCK,
+            FileKind::RegularFile => mode::S_IFREG,
+            FileKind::Directory => mode::S_IFDIR,
+            FileKind::Symlink => mode::S_IFLNK,
+            FileKind::NamedPipe => mode::S_IFIFO,
+            FileKind::CharDevice => mode::S_IFCHR,
+            FileKind::BlockDevice => mode::S_IFBLK,
+            FileKind::Socket => mode::S_IFSOCK,
         }
     }
 }
@@ -425,13 +426,13 @@ mod tests {
     #[test]
     fn kinds_and_mode_bits_agree() {
         for mode in [
-            libc::S_IFREG,
-            libc::S_IFDIR,
-            libc::S_IFLNK,
-            libc::S_IFIFO,
-            libc::S_IFCHR,
-            libc::S_IFBLK,
-            libc::S_IFSOCK,
+            mode::S_IFREG,
+            mode::S_IFDIR,
+            mode::S_IFLNK,
+            mode::S_IFIFO,
+            mode::S_IFCHR,
+            mode::S_IFBLK,
+            mode::S_IFSOCK,
         ] {
             let kind = FileKind::from_mode(mode | 0o644).expect("a known kind");
             assert_eq!(kind.mode_bits(), mode);

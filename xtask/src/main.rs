@@ -5,6 +5,7 @@ mod build;
 mod conformance;
 mod deny;
 mod lab;
+mod platforms;
 mod terminal;
 mod test;
 
@@ -37,6 +38,9 @@ enum Verb {
     /// in every workload, 1 when one has none or a peer asked for by name cannot be had, 2 when nothing
     /// could be measured.
     Bench(bench::Args),
+    /// Check that library and command compile for macOS, FreeBSD, musl and ARM (rustup installs their
+    /// standard libraries)
+    CheckPlatforms,
     /// Check licences, bans and sources of the dependencies with cargo-deny
     Deny,
 }
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Conformance(args) => conformance::run(&args),
         Verb::Lab(verb) => lab::run(&verb),
         Verb::Bench(args) => bench::run(&args),
+        Verb::CheckPlatforms => platforms::run(),
         Verb::Deny => deny::run(),
     };
     match result {

@@ -207,9 +207,5 @@ fn looked_up(storage: &LocalStorage, directory: &OpenDirectory, name: &OsStr) ->
 
 pub(super) fn fsyncdir(storage: &LocalStorage, fh: Fh, datasync: bool) -> Result<()> {
     let directory = storage.directories.require(fh)?;
-    if datasync {
-        rustix::fs::fdatasync(&directory.fd)
-    } else {
-        rustix::fs::fsync(&directory.fd)
-    }
+    crate::platform::sync(&directory.fd, datasync)
 }

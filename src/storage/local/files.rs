@@ -237,11 +237,7 @@ pub(super) fn flush(storage: &LocalStorage, fh: Fh) -> Result<()> {
 
 pub(super) fn fsync(storage: &LocalStorage, fh: Fh, datasync: bool) -> Result<()> {
     let file = storage.files.require(fh)?;
-    if datasync {
-        rustix::fs::fdatasync(&file.fd)
-    } else {
-        rustix::fs::fsync(&file.fd)
-    }
+    crate::platform::sync(&file.fd, datasync)
 }
 
 pub(super) fn fallocate(

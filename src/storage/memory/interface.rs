@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, FallocateFlags, RenameFlags, XattrFlags};
+use rustix::fs::Access;
 
 use super::{MemoryStorage, perms};
+use crate::platform::{FallocateFlags, RenameFlags, XattrFlags};
 use crate::storage::*;
 
 impl FilesystemInterface for MemoryStorage {

@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use rustix::fs::{Access, FallocateFlags};
+use crate::platform::{FallocateFlags, leaves_access_time, mode};
+use rustix::fs::Access;
 
 use super::data::MAX_SIZE;
 use super::fs::{Fs, NAME_MAX};
@@ -34,7 +35,7 @@ impl Fs {
         }
         self.check(node, caller, mask)?;
         if self.checks_here()
-            && flags.contains(OpenFlags::NOATIME)
+            && leaves_access_time(flags)
             && !perms::owns(&node.meta.lock(), caller)
         {
             return Err(Errno::PERM);
@@ -74,7 +75,7 @@ impl Fs {
     pub(super) fn read(&self, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let handle = self.handle(ino, fh)?;
         let n = handle.node.file()?.read().read(offset, buf);
-        if n > 0 && !handle.flags.contains(OpenFlags::NOATIME) {
+        if n > 0 && !leaves_access_time(handle.flags) {
             handle.node.meta.lock().accessed();
         }
         Ok(n)
@@ -206,9 +207,9 @@ impl Fs {
             meta.gid = changes.gid.unwrap_or(meta.gid);
             if !node.is_dir() {
                 // chown(2) drops the bits whoever calls, root too.
-                let mut kill = libc::S_ISUID;
-                if u32::from(meta.perm) & libc::S_IXGRP != 0 {
-                    kill |= libc::S_ISGID;
+                let mut kill = mode::S_ISUID;
+                if u32::from(meta.perm) & mode::S_IXGRP != 0 {
+                    kill |= mode::S_ISGID;
                 }
                 meta.perm &= !(kill as u16);
                 meta.xattrs.remove(OsStr::new(CAPABILITY));
@@ -217,7 +218,7 @@ impl Fs {
         if let Some(mode) = changes.mode {
             meta.perm = (mode & 0o7777) as u16;
             if self.checks_here() && caller.uid != 0 && caller.gid != meta.gid {
-                meta.perm &= !(libc::S_ISGID as u16);
+                meta.perm &= !(mode::S_ISGID as u16);
             }
         }
     }

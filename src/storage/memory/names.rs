@@ -12,6 +12,7 @@ use super::dir::{COOKIE_DOT, COOKIE_DOT_DOT, Directory, Target};
 use super::fs::{Fs, Tree, check_name, is_dot};
 use super::node::{Birth, Body, LINK_MAX, Node};
 use super::perms;
+use crate::platform::mode;
 use crate::storage::{
     Caller, CreateMode, DirEntry, DirSink, Entry, Errno, Fh, FileKind, Ino, OpenFlags, Result,
 };
@@ -118,15 +119,15 @@ impl Fs {
             perm = 0o777;
         }
         let dir = dir.meta.lock();
-        if u32::from(dir.perm) & libc::S_ISGID == 0 {
+        if u32::from(dir.perm) & mode::S_ISGID == 0 {
             return (perm as u16, caller.gid);
         }
         if kind == FileKind::Directory {
-            perm |= libc::S_ISGID;
+            perm |= mode::S_ISGID;
         } else if self.checks_here() && caller.uid != 0 && caller.gid != dir.gid {
-            let both = libc::S_ISGID | libc::S_IXGRP;
+            let both = mode::S_ISGID | mode::S_IXGRP;
             if perm & both == both {
-                perm &= !libc::S_ISGID;
+                perm &= !mode::S_ISGID;
             }
         }
         (perm as u16, dir.gid)
@@ -140,7 +141,7 @@ impl Fs {
         mode: CreateMode,
         rdev: u32,
     ) -> Result<Entry> {
-        let kind = match mode.mode & libc::S_IFMT {
+        let kind = match mode.mode & mode::S_IFMT {
             0 => FileKind::RegularFile,
             _ => FileKind::from_mode(mode.mode).ok_or(Errno::INVAL)?,
         };

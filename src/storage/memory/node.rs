@@ -12,6 +12,7 @@ use super::budget::{Budget, Charge};
 use super::data::{CHUNK, FileData};
 use super::dir::Directory;
 use super::xattr::CAPABILITY;
+use crate::platform::mode;
 use crate::storage::{Attr, Caller, Errno, FileKind, Ino, Result, Timestamp};
 
 /// What an inode costs beside its contents.
@@ -86,9 +87,9 @@ impl Meta {
         if caller.uid == 0 {
             return;
         }
-        let mut kill = libc::S_ISUID;
-        if u32::from(self.perm) & libc::S_IXGRP != 0 || caller.gid != self.gid {
-            kill |= libc::S_ISGID;
+        let mut kill = mode::S_ISUID;
+        if u32::from(self.perm) & mode::S_IXGRP != 0 || caller.gid != self.gid {
+            kill |= mode::S_ISGID;
         }
         self.perm &= !(kill as u16);
     }

@@ -3,6 +3,7 @@
 use rustix::fs::Access;
 
 use super::node::{Meta, Node};
+use crate::platform::mode;
 use crate::storage::{Caller, Errno, Result};
 
 /// May `caller` access `node` in all the ways of `mask`?
@@ -48,7 +49,7 @@ pub(super) fn owns(meta: &Meta, caller: &Caller) -> bool {
 pub(super) fn allow_removal(dir: &Node, node: &Node, caller: &Caller) -> Result<()> {
     let sticky = {
         let meta = dir.meta.lock();
-        u32::from(meta.perm) & libc::S_ISVTX != 0 && !owns(&meta, caller)
+        u32::from(meta.perm) & mode::S_ISVTX != 0 && !owns(&meta, caller)
     };
     if sticky && !owns(&node.meta.lock(), caller) {
         return Err(Errno::PERM);

@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use rustix::fs::{Access, RenameFlags};
+use rustix::fs::Access;
 
 use super::dir::Target;
 use super::fs::{Fs, Tree, is_dot};
 use super::names::drop_name;
 use super::node::Node;
+use crate::platform::RenameFlags;
 use crate::storage::{Caller, Errno, Ino, ROOT_INO, Result};
 
 /// One side of a rename.

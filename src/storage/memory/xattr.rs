@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{Access, XattrFlags};
+use rustix::fs::Access;
 
 use super::budget::Charge;
 use super::fs::Fs;
 use super::node::{Node, Xattr};
 use super::perms;
+use crate::platform::{NO_ATTRIBUTE, XattrFlags, mode};
 use crate::storage::{Caller, Errno, FileKind, Ino, Result};
 
 /// The attribute that holds file capabilities.
@@ -58,14 +59,14 @@ impl Fs {
         namespace: &Namespace,
         write: bool,
     ) -> Result<()> {
-        let refused = if write { Errno::PERM } else { Errno::NODATA };
+        let refused = if write { Errno::PERM } else { NO_ATTRIBUTE };
         match namespace {
             Namespace::User => {
                 if !matches!(node.kind, FileKind::RegularFile | FileKind::Directory) {
                     return Err(refused);
                 }
                 let meta = node.meta.lock();
-                let sticky = node.is_dir() && u32::from(meta.perm) & libc::S_ISVTX != 0;
+                let sticky = node.is_dir() && u32::from(meta.perm) & mode::S_ISVTX != 0;
                 if self.checks_here() && write && sticky && !perms::owns(&meta, caller) {
                     return Err(Errno::PERM);
                 }
@@ -90,7 +91,7 @@ impl Fs {
         let node = self.node(ino)?;
         self.check_xattr(&node, caller, &namespace, false)?;
         let meta = node.meta.lock();
-        let xattr = meta.xattrs.get(name).ok_or(Errno::NODATA)?;
+        let xattr = meta.xattrs.get(name).ok_or(NO_ATTRIBUTE)?;
         Ok(xattr.value.clone())
     }
 
@@ -128,7 +129,7 @@ impl Fs {
             return Err(Errno::EXIST);
         }
         if !exists && flags.contains(XattrFlags::REPLACE) {
-            return Err(Errno::NODATA);
+            return Err(NO_ATTRIBUTE);
         }
         let listed: usize = meta.xattrs.keys().map(|name| name.len() + 1).sum();
         if !exists && listed + name.len() + 1 > LIST_MAX {
@@ -149,7 +150,7 @@ impl Fs {
         let node = self.node(ino)?;
         self.check_xattr(&node, caller, &namespace, true)?;
         let mut meta = node.meta.lock();
-        meta.xattrs.remove(name).ok_or(Errno::NODATA)?;
+        meta.xattrs.remove(name).ok_or(NO_ATTRIBUTE)?;
         meta.changed();
         Ok(())
     }

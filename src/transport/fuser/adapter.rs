@@ -17,7 +17,7 @@ use fuser::{
     ReplyXattr, Request, RequestId, TimeOrNow, WriteFlags,
 };
 use parking_lot::Mutex;
-use rustix::fs::{Access, FallocateFlags, OFlags, XattrFlags};
+use rustix::fs::{Access, OFlags};
 
 use super::backing::BackingFiles;
 use super::convert::{
@@ -26,6 +26,7 @@ use super::convert::{
 };
 use super::{capabilities, gone};
 use crate::filesystem::{DynamicFS, EntryAnswer, FileAccess, Opened};
+use crate::platform::{self, F_UNLCK, FallocateFlags, Platform, XattrFlags};
 use crate::stats::Opcode;
 use crate::storage::{CreateMode, DirSink, Errno, Ino, Result, SeekTo, SetAttr};
 use crate::transport::Negotiation;
@@ -292,7 +293,7 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let flags = rustix::fs::RenameFlags::from_bits_retain(flags.bits());
+        let flags = platform::RenameFlags::from_bits_retain(flags.bits());
         self.empty(Opcode::Rename, reply, |fs| {
             fs.rename(&caller(req), parent.0, name, newparent.0, newname, flags)
         });
@@ -572,12 +573,15 @@ impl Filesystem for Adapter {
         name: &OsStr,
         value: &[u8],
         flags: i32,
-        _position: u32,
+        position: u32,
         reply: ReplyEmpty,
     ) {
         let flags = XattrFlags::from_bits_retain(flags as u32);
         self.empty(Opcode::SetXAttr, reply, |fs| {
-            fs.setxattr(&caller(req), ino.0, name, value, flags)
+            let caller = caller(req);
+            let stored = || fs.getxattr(&caller, ino.0, name);
+            let value = Platform::CURRENT.xattr_written(name, position, value, stored)?;
+            fs.setxattr(&caller, ino.0, name, &value, flags)
         });
     }
 
@@ -600,7 +604,7 @@ impl Filesystem for Adapter {
     }
 
     fn access(&self, req: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
-        let mask = Access::from_bits_retain(mask.bits() as u32);
+        let mask = Access::from_bits_retain(mask.bits() as _);
         self.empty(Opcode::Access, reply, |fs| {
             fs.access(&caller(req), ino.0, mask)
         });
@@ -631,7 +635,7 @@ impl Filesystem for Adapter {
                 raw_lock_kind(held.kind),
                 held.pid.unwrap_or(0),
             ),
-            Ok(None) => reply.locked(0, 0, libc::F_UNLCK, 0),
+            Ok(None) => reply.locked(0, 0, F_UNLCK, 0),
             Err(error) => reply.error(errno(error)),
         }
     }

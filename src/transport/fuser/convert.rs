@@ -2,13 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::IFlags;
-
 use fuser::{FileAttr, FileType, FopenFlags, Generation, INodeNo, TimeOrNow};
 
 use crate::filesystem::{
     EntryAnswer, FileAccess, LockKind, LockRange, LockRequest, LockType, Opened,
 };
+use crate::platform::{F_RDLCK, F_UNLCK, F_WRLCK, IFlags};
 use crate::storage::{Attr, Caller, Errno, Fh, FileKind, FsXAttr, Ino, Result, SetTime, Timestamp};
 
 pub(super) fn caller(request: &fuser::Request) -> Caller {
@@ -180,17 +179,17 @@ pub(super) fn lock_op(
         })
     };
     match typ {
-        libc::F_RDLCK => Ok(LockOp::Lock(request(LockKind::Read)?)),
-        libc::F_WRLCK => Ok(LockOp::Lock(request(LockKind::Write)?)),
-        libc::F_UNLCK => Ok(LockOp::Unlock(request(LockKind::Read)?)),
+        F_RDLCK => Ok(LockOp::Lock(request(LockKind::Read)?)),
+        F_WRLCK => Ok(LockOp::Lock(request(LockKind::Write)?)),
+        F_UNLCK => Ok(LockOp::Unlock(request(LockKind::Read)?)),
         _ => Err(Errno::INVAL),
     }
 }
 
 pub(super) fn raw_lock_kind(kind: LockKind) -> i32 {
     match kind {
-        LockKind::Read => libc::F_RDLCK,
-        LockKind::Write => libc::F_WRLCK,
+        LockKind::Read => F_RDLCK,
+        LockKind::Write => F_WRLCK,
     }
 }
 
@@ -201,6 +200,10 @@ pub(super) enum InodeIoctl {
     GetFsXAttr,
     SetFsXAttr(FsXAttr),
 }
+
+/// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS` of Linux's `fs.h`; other kernels send no such ioctl.
+const FS_IOC_GETFLAGS: u64 = 0x8008_6601;
+const FS_IOC_SETFLAGS: u64 = 0x4008_6602;
 
 /// `FS_IOC_FSGETXATTR` and `FS_IOC_FSSETXATTR` of the kernel's `fs.h`.
 const FS_IOC_FSGETXATTR: u64 = 0x801c_581f;
@@ -246,8 +249,8 @@ fn fsxattr(bytes: &[u8]) -> Result<FsXAttr> {
 /// encoded in the number says (`fuse_fileattr_get` in `fs/fuse/ioctl.c`).
 pub(super) fn inode_ioctl(cmd: u32, data: &[u8]) -> Result<InodeIoctl> {
     match u64::from(cmd) {
-        libc::FS_IOC_GETFLAGS => Ok(InodeIoctl::GetFlags),
-        libc::FS_IOC_SETFLAGS => {
+        FS_IOC_GETFLAGS => Ok(InodeIoctl::GetFlags),
+        FS_IOC_SETFLAGS => {
             let bits = data.first_chunk::<4>().ok_or(Errno::INVAL)?;
             Ok(InodeIoctl::SetFlags(IFlags::from_bits_retain(
                 u32::from_ne_bytes(*bits),

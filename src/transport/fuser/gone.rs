@@ -11,7 +11,8 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::platform::pipe;
 
 /// Called at the end of a session, between its last request and the moment at which `fuser` looks
 /// whether the mount is still there. `device` is the session's descriptor.
@@ -29,7 +30,7 @@ pub(super) fn settle(device: RawFd) {
         // The session broke while the mount is there: then `fuser` shall unmount it.
         return;
     }
-    let replaced = pipe_with(PipeFlags::CLOEXEC).and_then(|(reader, writer)| {
+    let replaced = pipe().and_then(|(reader, writer)| {
         drop(writer);
         rustix::io::dup2(&reader, &mut device)
     });

@@ -3,6 +3,7 @@
 use fuser::{Config, MountOption as Fuser, SessionACL};
 
 use crate::config::{MountOption, OptimizedFUSEConfig};
+use crate::platform::Platform;
 use crate::transport::TransportError;
 
 pub(super) fn session_config(config: &OptimizedFUSEConfig, options: &[MountOption]) -> Config {
@@ -10,11 +11,8 @@ pub(super) fn session_config(config: &OptimizedFUSEConfig, options: &[MountOptio
     session.n_threads = Some(config.worker_threads.max(1));
     session.clone_fd = config.worker_threads > 1;
     session.acl = access(options);
+    let options = Platform::CURRENT.mount_options(config, options);
     session.mount_options = options.iter().filter_map(option).collect();
-    // A limit of the mount, not of INIT: without it reads are as large as max_pages allows.
-    session
-        .mount_options
-        .push(Fuser::CUSTOM(format!("max_read={}", config.max_read_size)));
     session
 }
 
