@@ -168,7 +168,7 @@ mod tests {
             written(6, b"gh", Ok(b"abcdef".to_vec())),
             Ok(b"abcdefgh".to_vec())
         );
-        assert_eq!(written(2, b"x", missing), Ok(b"\0\0x".to_vec()));
+        assert_eq!(written(2, b"x", missing.clone()), Ok(b"\0\0x".to_vec()));
         assert_eq!(written(2, b"x", Err(Errno::IO)), Err(Errno::IO));
         assert_eq!(written(u32::MAX, b"x", missing), Err(Errno::TOOBIG));
     }
