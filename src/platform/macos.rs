@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "fsname=/srv/Fotos, alt",
+                r"fsname=/srv/Fotos\, alt",
                 "allow_other",
                 "volname=Fotos_ alt",
                 "local",
@@ -155,7 +155,7 @@ mod tests {
         let written = |position, data: &[u8], stored: Result<Vec<u8>>| {
             xattr_written(fork, position, data, || stored).map(Cow::into_owned)
         };
-        let missing = Err(NO_ATTRIBUTE);
+        let missing = || Err(NO_ATTRIBUTE);
         assert_eq!(
             written(0, b"new", Ok(b"longer".to_vec())),
             Ok(b"new".to_vec())
@@ -168,9 +168,9 @@ mod tests {
             written(6, b"gh", Ok(b"abcdef".to_vec())),
             Ok(b"abcdefgh".to_vec())
         );
-        assert_eq!(written(2, b"x", missing.clone()), Ok(b"\0\0x".to_vec()));
+        assert_eq!(written(2, b"x", missing()), Ok(b"\0\0x".to_vec()));
         assert_eq!(written(2, b"x", Err(Errno::IO)), Err(Errno::IO));
-        assert_eq!(written(u32::MAX, b"x", missing), Err(Errno::TOOBIG));
+        assert_eq!(written(u32::MAX, b"x", missing()), Err(Errno::TOOBIG));
     }
 
     #[test]

@@ -53,15 +53,21 @@ struct RawFsXAttr {
     pad: [u8; 8],
 }
 
-const FS_IOC_FSGETXATTR: libc::c_ulong = 0x801c_581f;
-const FS_IOC_FSSETXATTR: libc::c_ulong = 0x401c_5820;
+const FS_IOC_FSGETXATTR: u32 = 0x801c_581f;
+const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
 
 /// Extended flags and project of an open inode.
 pub(super) fn get_fsxattr(fd: BorrowedFd<'_>) -> Result<FsXAttr> {
     let mut raw = RawFsXAttr::default();
     // SAFETY: the number encodes a write of 28 bytes to the argument, which has that size and
     // outlives the call.
-    let result = unsafe { libc::ioctl(fd.as_raw_fd(), FS_IOC_FSGETXATTR, &raw mut raw) };
+    let result = unsafe {
+        libc::ioctl(
+            fd.as_raw_fd(),
+            FS_IOC_FSGETXATTR as libc::Ioctl,
+            &raw mut raw,
+        )
+    };
     if result != 0 {
         return Err(last_errno());
     }
@@ -86,7 +92,13 @@ pub(super) fn set_fsxattr(fd: BorrowedFd<'_>, attributes: &FsXAttr) -> Result<()
     };
     // SAFETY: the number encodes a read of 28 bytes from the argument, which has that size and
     // outlives the call.
-    let result = unsafe { libc::ioctl(fd.as_raw_fd(), FS_IOC_FSSETXATTR, &raw const raw) };
+    let result = unsafe {
+        libc::ioctl(
+            fd.as_raw_fd(),
+            FS_IOC_FSSETXATTR as libc::Ioctl,
+            &raw const raw,
+        )
+    };
     if result != 0 {
         return Err(last_errno());
     }
