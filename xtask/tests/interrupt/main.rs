@@ -74,7 +74,10 @@ impl Run {
         }
         let bin = target.path().join("bin");
         let path = std::env::var("PATH").unwrap();
-        let command = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        // Where these tests run in the background, SIGINT is ignored, and children inherit that.
+        let command = Command::new("env")
+            .arg("--default-signal=INT")
+            .arg(env!("CARGO_BIN_EXE_xtask"))
             .args(["conformance", "--preset", "safe", "--suite", "suite"])
             .arg("--command")
             .arg(&stand_in)
