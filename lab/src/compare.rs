@@ -199,7 +199,6 @@ pub fn stale<'a>(exceptions: &'a [Exception], run: &[(&str, &Comparison)]) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exceptions::Class;
     use serde_json::json;
 
     const SUBJECT: Subject<'_> = Subject {
@@ -229,19 +228,6 @@ mod tests {
         }
     }
 
-    fn exception(test: &str, preset: &str) -> Exception {
-        Exception {
-            suite: "suite".to_owned(),
-            test: test.to_owned(),
-            preset: preset.to_owned(),
-            permissions: None,
-            targets: None,
-            skipped: None,
-            class: Class::Kernel,
-            reason: "so it is".to_owned(),
-        }
-    }
-
     #[test]
     fn outcomes_and_observations_differ_by_name() {
         let ext4 = result(&[
@@ -254,7 +240,8 @@ mod tests {
             ("b", Outcome::Failed("EIO".to_owned()), 0),
             ("c", Outcome::Passed, 5),
         ]);
-        let comparison = compare(SUBJECT, &ext4, &preset, &[exception("c", "*")]).unwrap();
+        let comparison =
+            compare(SUBJECT, &ext4, &preset, &[Exception::of_suite("c", "*")]).unwrap();
         let names: Vec<_> = comparison
             .differences
             .iter()
@@ -298,10 +285,10 @@ mod tests {
         let same = result(&[("a", Outcome::Passed, 0)]);
         let comparison = compare(SUBJECT, &same, &same, &[]).unwrap();
         let exceptions = [
-            exception("a", "*"),
-            exception("a", "safe"),
-            exception("a", "baseline"),
-            exception("z", "*"),
+            Exception::of_suite("a", "*"),
+            Exception::of_suite("a", "safe"),
+            Exception::of_suite("a", "baseline"),
+            Exception::of_suite("z", "*"),
         ];
         let stale: Vec<_> = stale(&exceptions, &[("host", &comparison)])
             .into_iter()
@@ -318,7 +305,7 @@ mod tests {
         let different = compare(SUBJECT, &same, &other, &[]).unwrap();
         let only = |targets: &[&str]| Exception {
             targets: Some(targets.iter().map(|name| (*name).to_owned()).collect()),
-            ..exception("a", "*")
+            ..Exception::of_suite("a", "*")
         };
         let exceptions = [only(&["old"]), only(&["old", "new"]), only(&["absent"])];
         let stale = stale(&exceptions, &[("old", &equal), ("new", &different)]);

@@ -19,7 +19,7 @@ const MEMORY_FOR_TMPFS: u64 = 12 << 30;
 
 /// Always the same, so that two images are the same file system: the hash seed decides the order
 /// of directory entries.
-pub(crate) const UUID: &str = "6d1c2a5e-0c4b-4f7e-9a53-64796e616d69";
+const UUID: &str = "6d1c2a5e-0c4b-4f7e-9a53-64796e616d69";
 
 /// A mounted ext4 image. Unmounted when dropped; its loop device clears itself with the mount.
 #[derive(Debug)]
@@ -59,16 +59,9 @@ impl Image {
     ///
     /// When the file or the file system cannot be made.
     pub fn format(disk: &Path, bytes: u64) -> Result<()> {
-        let file = File::create(disk);
-        file.and_then(|file| file.set_len(bytes))
-            .with_context(|| format!("cannot create the image {}", disk.display()))?;
-        run(Command::new("mkfs.ext4")
-            .args(["-q", "-F", "-b", "4096", "-I", "256", "-m", "0", "-U", UUID])
-            .arg("-E")
-            .arg(format!(
-                "hash_seed={UUID},lazy_itable_init=0,lazy_journal_init=0"
-            ))
-            .arg(disk))
+        let mut mkfs = Command::new("mkfs.ext4");
+        prepare_ext4(&mut mkfs, disk, bytes)?;
+        run(mkfs.arg(disk))
     }
 
     /// Mounts the file system of a disk, or in a file, at `mountpoint`, which is created.
@@ -111,6 +104,26 @@ impl Drop for Image {
         }
         let _ = fs::remove_dir(&self.mountpoint);
     }
+}
+
+/// Makes the empty file `disk`, and gives `mkfs`, which is mke2fs(8), all that file systems of the lab have in
+/// common. The disk is to be its last argument.
+///
+/// # Errors
+///
+/// When the file cannot be made.
+pub(crate) fn prepare_ext4(mkfs: &mut Command, disk: &Path, bytes: u64) -> Result<()> {
+    let file = File::create(disk);
+    file.and_then(|file| file.set_len(bytes))
+        .with_context(|| format!("cannot create the image {}", disk.display()))?;
+    mkfs.args([
+        "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "0", "-U", UUID,
+    ])
+    .arg("-E")
+    .arg(format!(
+        "hash_seed={UUID},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0"
+    ));
+    Ok(())
 }
 
 /// The fastest place with enough room: `memory`, a tmpfs, or `disk`.

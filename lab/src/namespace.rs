@@ -14,7 +14,8 @@ use std::process::{Command, ExitStatus, exit};
 
 use anyhow::{Context, Result, bail};
 use rustix::mount::{MountFlags, mount};
-use rustix::process::{Pid, WaitOptions, wait};
+
+use crate::process::reap_until_end_of;
 
 /// Where the run works: a tmpfs that only the run sees. The same short path on every machine,
 /// because pjdfstest depends on the length of the path it works in.
@@ -83,15 +84,9 @@ fn init() -> Result<i32> {
         .env(STAGE, "worker")
         .spawn()
         .context("cannot start the worker")?;
-    let worker = Pid::from_child(&worker);
-    loop {
-        if let Some((pid, status)) = wait(WaitOptions::empty())?
-            && pid == worker
-        {
-            let by_signal = status.terminating_signal().map(|signal| 128 + signal);
-            return Ok(status.exit_status().or(by_signal).unwrap_or(1));
-        }
-    }
+    let status = reap_until_end_of(&worker)?;
+    let by_signal = status.terminating_signal().map(|signal| 128 + signal);
+    Ok(status.exit_status().or(by_signal).unwrap_or(1))
 }
 
 /// Makes an empty [`WORKPLACE`], on a tmpfs.

@@ -5,13 +5,15 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_open, wait,
+};
 
 /// How long a killed process may take to go; longer means that it hangs in the kernel.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -105,6 +107,42 @@ pub(crate) fn tasks() -> impl Iterator<Item = PathBuf> {
             .flatten()
             .map(|task| task.path())
     })
+}
+
+/// How often a condition is looked at.
+const POLL: Duration = Duration::from_millis(2);
+
+/// Waits until `condition` holds; false when it does not by `deadline`.
+pub(crate) fn poll_until(
+    deadline: Instant,
+    mut condition: impl FnMut() -> Result<bool>,
+) -> Result<bool> {
+    loop {
+        if condition()? {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Waits for all children, those that it got as orphans included, until this one has ended: the work of the
+/// first process of a PID namespace.
+///
+/// # Errors
+///
+/// When there is no child left before.
+pub(crate) fn reap_until_end_of(child: &Child) -> Result<WaitStatus> {
+    let child = Pid::from_child(child);
+    loop {
+        if let Some((pid, status)) = wait(WaitOptions::empty())?
+            && pid == child
+        {
+            return Ok(status);
+        }
+    }
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {

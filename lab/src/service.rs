@@ -5,16 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use crate::process::{GRACE, ends_within};
-
-/// How often a server is asked whether it listens.
-const PAUSE: Duration = Duration::from_millis(20);
+use crate::process::{GRACE, ends_within, poll_until};
 
 /// A running server. Killed when dropped, with all processes of its group.
 #[derive(Debug)]
@@ -49,18 +45,20 @@ impl Service {
             child,
             log: log.to_owned(),
         };
-        let deadline = Instant::now() + limit;
-        while TcpStream::connect(loopback(port)).is_err() {
+        let listens = poll_until(Instant::now() + limit, || {
+            if TcpStream::connect(loopback(port)).is_ok() {
+                return Ok(true);
+            }
             if let Some(status) = service.child.try_wait()? {
                 bail!("{name} ended ({status}): {}", service.said());
             }
-            if Instant::now() > deadline {
-                bail!(
-                    "{name} does not listen on port {port} after {limit:?}: {}",
-                    service.said()
-                );
-            }
-            thread::sleep(PAUSE);
+            Ok(false)
+        })?;
+        if !listens {
+            bail!(
+                "{name} does not listen on port {port} after {limit:?}: {}",
+                service.said()
+            );
         }
         Ok(service)
     }
@@ -130,14 +128,9 @@ mod tests {
         command.args(["-c", "sleep 600 & echo $!; wait"]);
         let log = dir.path().join("log");
         let service = Service::start(&mut command, port, &log, LIMIT).unwrap();
-        let deadline = Instant::now() + LIMIT;
-        let child = loop {
-            if let Ok(pid) = std::fs::read_to_string(&log).unwrap().trim().parse() {
-                break Pid::from_raw(pid).unwrap();
-            }
-            assert!(Instant::now() < deadline);
-            thread::sleep(PAUSE);
-        };
+        let child = || std::fs::read_to_string(&log).unwrap().trim().parse();
+        assert!(poll_until(Instant::now() + LIMIT, || Ok(child().is_ok())).unwrap());
+        let child = Pid::from_raw(child().unwrap()).unwrap();
         let child = pidfd_open(child, PidfdFlags::empty()).unwrap();
         drop(service);
         assert!(ends_within(&child, LIMIT).unwrap());

@@ -1,9 +1,11 @@
 //! `cargo xtask conformance`
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use dynamicfs::config::Preset;
 use dynamicfs_lab::conformance::{self, Conformance, Plan, judge};
 use dynamicfs_lab::exceptions::Exception;
@@ -62,22 +64,28 @@ pub(crate) enum PresetChoice {
     Baseline,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SuiteChoice {
     All,
-    Pjdfstest,
-    Fsx,
-    Suite,
-    Programs,
-    Daemon,
-    PowerCut,
-    Finder,
-    Casefold,
-    Smbtorture,
-    Afp,
-    Build,
-    Load,
-    Xfstests,
+    One(Suite),
+}
+
+/// By the names that the suites have everywhere.
+impl ValueEnum for SuiteChoice {
+    fn value_variants<'a>() -> &'a [Self] {
+        static ALL: LazyLock<Vec<SuiteChoice>> = LazyLock::new(|| {
+            let suites = Suite::ALL.into_iter().map(SuiteChoice::One);
+            [SuiteChoice::All].into_iter().chain(suites).collect()
+        });
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            SuiteChoice::All => "all",
+            SuiteChoice::One(suite) => suite.name(),
+        }))
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -107,19 +115,7 @@ impl SuiteChoice {
                 .into_iter()
                 .chain([Suite::Build, Suite::Load])
                 .collect(),
-            SuiteChoice::Pjdfstest => vec![Suite::Pjdfstest],
-            SuiteChoice::Fsx => vec![Suite::Fsx],
-            SuiteChoice::Suite => vec![Suite::Suite],
-            SuiteChoice::Programs => vec![Suite::Programs],
-            SuiteChoice::Daemon => vec![Suite::Daemon],
-            SuiteChoice::PowerCut => vec![Suite::PowerCut],
-            SuiteChoice::Finder => vec![Suite::Finder],
-            SuiteChoice::Casefold => vec![Suite::Casefold],
-            SuiteChoice::Smbtorture => vec![Suite::Smbtorture],
-            SuiteChoice::Afp => vec![Suite::Afp],
-            SuiteChoice::Build => vec![Suite::Build],
-            SuiteChoice::Load => vec![Suite::Load],
-            SuiteChoice::Xfstests => vec![Suite::Xfstests],
+            SuiteChoice::One(suite) => vec![suite],
         }
     }
 }

@@ -7,15 +7,15 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::process::{chdir, chroot};
 
 use super::modules;
 use super::root::{DISKS, LAB, STAGE};
+use crate::process::poll_until;
 
 /// The root file system before it becomes the root.
 const ROOT: &str = "/root";
@@ -28,7 +28,7 @@ const DISKS_APPEAR: Duration = Duration::from_secs(60);
 /// # Errors
 ///
 /// When a module, a disk or a mount fails; the caller cannot but end the guest.
-pub fn boot() -> Result<Infallible> {
+pub(super) fn boot() -> Result<Infallible> {
     for (kind, at) in [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev")] {
         fs::create_dir_all(at)?;
         mount(kind, at, kind, MountFlags::empty(), None)
@@ -71,16 +71,12 @@ pub(super) fn disk(disks: &str, number: u8) -> PathBuf {
 }
 
 fn mount_disk(device: &Path, at: &Path, flags: MountFlags) -> Result<()> {
-    let deadline = Instant::now() + DISKS_APPEAR;
-    while !device.exists() {
-        if Instant::now() > deadline {
-            bail!(
-                "no disk {} after {DISKS_APPEAR:?}: is its driver among the modules?",
-                device.display()
-            );
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
+    let appears = poll_until(Instant::now() + DISKS_APPEAR, || Ok(device.exists()))?;
+    ensure!(
+        appears,
+        "no disk {} after {DISKS_APPEAR:?}: is its driver among the modules?",
+        device.display()
+    );
     fs::create_dir_all(at)?;
     mount(device, at, "ext4", flags, None)
         .with_context(|| format!("cannot mount {} at {}", device.display(), at.display()))

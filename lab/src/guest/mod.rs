@@ -12,6 +12,5 @@ mod stuck;
 mod sys;
 mod work;
 
-pub use self::init::boot;
-pub use self::root::{LAB, SHELL, run_root};
+pub use self::root::{SHELL, run_root};
 pub use self::work::{Ground, serve};

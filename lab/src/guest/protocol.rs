@@ -1,6 +1,5 @@
 //! The language between the lab and the agent: one JSON object a line, both ways.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, Write};
 
@@ -140,9 +139,6 @@ pub enum StepOutcome {
     /// It could not be done to its end, and why.
     Failed(String),
 }
-
-/// What is known of a run's steps, by [`Step::key`].
-pub type Outcomes = BTreeMap<String, StepOutcome>;
 
 /// Says something.
 ///

@@ -3,26 +3,25 @@
 
 use std::env;
 use std::ffi::CString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::mount::{MountFlags, mount};
-use rustix::process::{Pid, WaitOptions, wait};
 use rustix::system::{RebootCommand, reboot, sethostname};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 use super::init::{disk, is_initramfs};
 use super::sys::loopback_up;
 use super::work::{Ground, serve};
+use crate::process::{poll_until, reap_until_end_of};
 
 /// Where the disk with the programs is mounted.
-pub const LAB: &str = "/opt/lab";
+pub(super) const LAB: &str = "/opt/lab";
 
 /// On the kernel's command line, with the name of a preset: a person's shell instead of a job.
 pub const SHELL: &str = "lab.shell";
@@ -159,24 +158,15 @@ fn path() -> String {
 fn wait_for_worker() -> Result<()> {
     let worker = Command::new(env::current_exe()?)
         .env(STAGE, "work")
-        .env(
-            "PATH",
-            format!("{LAB}/bin:/usr/local/bin:/usr/sbin:/usr/bin"),
-        )
+        .env("PATH", path())
         .env("HOME", "/root")
         .spawn()
         .context("cannot start the worker")?;
-    let worker = Pid::from_child(&worker);
-    loop {
-        if let Some((pid, status)) = wait(WaitOptions::empty())?
-            && pid == worker
-        {
-            if status.exit_status() == Some(0) {
-                return Ok(());
-            }
-            bail!("the worker ended with {status:?}");
-        }
+    let status = reap_until_end_of(&worker)?;
+    if status.exit_status() != Some(0) {
+        bail!("the worker ended with {status:?}");
     }
+    Ok(())
 }
 
 /// The agent proper.
@@ -192,23 +182,23 @@ fn work() -> Result<()> {
 }
 
 fn stream() -> Result<File> {
-    let deadline = Instant::now() + PORT_APPEARS;
-    loop {
-        if let Some(port) = port() {
-            return OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open(&port)
-                .with_context(|| format!("cannot open {}", port.display()));
-        }
-        if Path::new(SERIAL).exists() && !Path::new("/sys/class/virtio-ports").exists() {
-            return serial();
-        }
-        if Instant::now() > deadline {
-            bail!("neither a port named {PORT:?} nor {SERIAL} leads to the lab");
-        }
-        thread::sleep(Duration::from_millis(10));
+    let leads = || Ok(port().is_some() || has_only_serial());
+    if !poll_until(Instant::now() + PORT_APPEARS, leads)? {
+        bail!("neither a port named {PORT:?} nor {SERIAL} leads to the lab");
     }
+    let Some(port) = port() else {
+        return serial();
+    };
+    File::options()
+        .read(true)
+        .write(true)
+        .open(&port)
+        .with_context(|| format!("cannot open {}", port.display()))
+}
+
+/// A kernel without ports of virtio.
+fn has_only_serial() -> bool {
+    Path::new(SERIAL).exists() && !Path::new("/sys/class/virtio-ports").exists()
 }
 
 fn port() -> Option<PathBuf> {
@@ -221,7 +211,7 @@ fn port() -> Option<PathBuf> {
 
 /// A line without a terminal's habits: no echo, no translation.
 fn serial() -> Result<File> {
-    let serial = OpenOptions::new().read(true).write(true).open(SERIAL)?;
+    let serial = File::options().read(true).write(true).open(SERIAL)?;
     let mut settings = tcgetattr(&serial)?;
     settings.make_raw();
     tcsetattr(&serial, OptionalActions::Now, &settings)?;

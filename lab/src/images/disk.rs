@@ -1,14 +1,13 @@
 //! ext4 on files, made by the tools tree's mke2fs(8): the same input gives the same bytes.
 
-use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::declaration::Disks;
-use crate::image::UUID;
+use crate::image::prepare_ext4;
 use crate::program::run_as;
 
 const LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -53,17 +52,7 @@ fn make(
     disk: &Path,
     more: impl FnOnce(&mut Command),
 ) -> Result<()> {
-    File::create(disk)
-        .and_then(|file| file.set_len(size))
-        .with_context(|| format!("cannot make {}", disk.display()))?;
-    mke2fs
-        .args([
-            "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "0", "-U", UUID,
-        ])
-        .arg("-E")
-        .arg(format!(
-            "hash_seed={UUID},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0"
-        ));
+    prepare_ext4(&mut mke2fs, disk, size)?;
     more(&mut mke2fs);
     run_as("mke2fs", mke2fs.arg(disk), LIMIT)?;
     Ok(())

@@ -5,7 +5,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 use super::guest::{Guest, Stream};
+use crate::process::poll_until;
 
 /// QEMU comes up and connects, or says why not.
 const CONNECTS: Duration = Duration::from_secs(60);
@@ -105,17 +105,11 @@ fn comes_up_on_kvm(mut program: Command, kernel: &Path, room: &Path) -> Result<b
         .process_group(0);
     let child = program.spawn().context("cannot start QEMU")?;
     let mut guest = Guest::new(child, Stream::nowhere(), &console);
-    let deadline = Instant::now() + KVM_COMES_UP;
-    while Instant::now() < deadline {
-        if guest.console().contains("Linux version") {
-            return Ok(true);
-        }
-        if guest.ended().is_some() {
-            return Ok(false);
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(false)
+    let came_up = |guest: &Guest| guest.console().contains("Linux version");
+    poll_until(Instant::now() + KVM_COMES_UP, || {
+        Ok(came_up(&guest) || guest.ended().is_some())
+    })?;
+    Ok(came_up(&guest))
 }
 
 /// A disk of a guest: a raw file.

@@ -18,6 +18,7 @@ use super::cut::Machine;
 use super::verify::{Loss, verify};
 use super::{Event, Log, writer};
 use crate::image::Image;
+use crate::process::poll_until;
 use crate::suite::sys;
 
 /// Size of the disk: some hundred transactions, and a journal.
@@ -176,11 +177,8 @@ impl Writing {
             let _ = on_event(event);
         }
         let deadline = Instant::now() + silence;
-        while !self.writer.is_finished() {
-            if Instant::now() > deadline {
-                bail!("the writer hangs, {silence:?} after the power was cut");
-            }
-            thread::sleep(Duration::from_millis(1));
+        if !poll_until(deadline, || Ok(self.writer.is_finished()))? {
+            bail!("the writer hangs, {silence:?} after the power was cut");
         }
         let written = self.writer.join();
         written.map_err(|_| anyhow!("the writer panicked"))??;

@@ -1,6 +1,8 @@
 //! What a run is to do on which target.
 
-use anyhow::{Result, bail};
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail};
 use dynamicfs::config::Preset;
 
 use super::store::TargetPlan;
@@ -52,33 +54,46 @@ pub struct Request {
 ///
 /// # Errors
 ///
-/// When a suite that was asked for by name runs on none of them.
+/// When a suite that was asked for by name runs on none of them, or one of them names a suite that does not
+/// exist.
 pub fn plan(request: &Request, targets: &[Target]) -> Result<Vec<TargetPlan>> {
-    for suite in request.suites.iter().flatten() {
-        if !targets
-            .iter()
-            .any(|target| suites_of(target).contains(suite))
-        {
-            let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
-            bail!(
-                "the suite {} runs on none of the targets {}; `cargo xtask lab list --suites` says where it does",
-                suite.name(),
-                names.join(", ")
-            );
-        }
+    let mut plans = Vec::new();
+    let mut available = BTreeSet::new();
+    for target in targets {
+        let suites = suites_of(target)?;
+        available.extend(suites.iter().copied());
+        plans.push(request.on(target, suites));
     }
-    Ok(targets.iter().map(|target| request.on(target)).collect())
+    let wanted = request.suites.iter().flatten();
+    if let Some(suite) = wanted.into_iter().find(|suite| !available.contains(suite)) {
+        let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+        bail!(
+            "the suite {} runs on none of the targets {}; `suites` in vm-images/TARGET.toml says what a \
+             target can run beyond what all can",
+            suite.name(),
+            names.join(", ")
+        );
+    }
+    Ok(plans)
 }
 
 /// The suites that a target can run.
-pub(super) fn suites_of(target: &Target) -> Vec<Suite> {
-    let more = target.suites.iter().filter_map(|name| Suite::by_name(name));
-    Suite::EVERYWHERE.into_iter().chain(more).collect()
+fn suites_of(target: &Target) -> Result<Vec<Suite>> {
+    let mut suites = Suite::EVERYWHERE.to_vec();
+    for name in &target.suites {
+        let suite = Suite::by_name(name).with_context(|| {
+            format!(
+                "vm-images/{}.toml: suites: there is no suite {name:?}",
+                target.name
+            )
+        })?;
+        suites.push(suite);
+    }
+    Ok(suites)
 }
 
 impl Request {
-    fn on(&self, target: &Target) -> TargetPlan {
-        let mut suites = suites_of(target);
+    fn on(&self, target: &Target, mut suites: Vec<Suite>) -> TargetPlan {
         match &self.suites {
             Some(wanted) => suites.retain(|suite| wanted.contains(suite)),
             None if self.is_quick() => suites.retain(|suite| suite.is_quick()),
@@ -139,5 +154,50 @@ impl Request {
             version: self.version.to_string(),
             command: self.command.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::images;
+    use crate::paths::Paths;
+
+    fn request(suite: Suite) -> Request {
+        Request {
+            profile: Profile::Quick,
+            presets: vec![Preset::Safe],
+            suites: Some(vec![suite]),
+            permissions: None,
+            workloads: false,
+            version: Revision {
+                version: String::new(),
+                commit: None,
+                clean: true,
+            },
+            command: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_targets_of_the_project_name_suites_that_exist() {
+        let targets = images::load_all(&Paths::discover()).unwrap();
+        let plans = plan(&request(Suite::Afp), &targets).unwrap();
+        let with = plans.iter().filter(|plan| {
+            plan.all()
+                .any(|step| matches!(step, Step::Cell(cell) if cell.suite == Suite::Afp))
+        });
+        let names: Vec<&str> = with.map(|plan| plan.name.as_str()).collect();
+        assert_eq!(names, ["macos-like"]);
+    }
+
+    #[test]
+    fn a_suite_that_runs_nowhere_or_does_not_exist_is_an_error() {
+        let mut host = images::load(&Paths::discover(), "host").unwrap();
+        let error = plan(&request(Suite::Afp), std::slice::from_ref(&host)).unwrap_err();
+        assert!(error.to_string().contains("afp runs on none"), "{error}");
+        host.suites.push("afpp".to_owned());
+        let error = plan(&request(Suite::Fsx), &[host]).unwrap_err();
+        assert!(error.to_string().contains("host.toml"), "{error}");
     }
 }

@@ -251,13 +251,10 @@ impl Store {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn keep_console(&self, target: &str, guest: u32, console: &str) -> Result<PathBuf> {
-        let path = self
-            .directory
-            .join(target)
-            .join(format!("console-{guest}.log"));
-        write_whole(&path, |file| Ok(file.write_all(console.as_bytes())?))?;
-        Ok(path)
+    pub fn keep_console(&self, target: &str, guest: u32, console: &str) -> Result<()> {
+        let name = format!("console-{guest}.log");
+        let path = self.directory.join(target).join(name);
+        write_whole(&path, |file| Ok(file.write_all(console.as_bytes())?))
     }
 
     fn read<T: DeserializeOwned>(&self, name: &Path) -> Result<Option<T>> {

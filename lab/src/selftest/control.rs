@@ -159,29 +159,19 @@ mod tests {
         ]
     }
 
-    fn exception(test: &str, preset: &str) -> Exception {
-        Exception {
-            suite: "suite".to_owned(),
-            test: test.to_owned(),
-            preset: preset.to_owned(),
-            permissions: None,
-            targets: None,
-            skipped: None,
-            class: Class::Kernel,
-            reason: "so it is".to_owned(),
-        }
-    }
-
     #[test]
     fn each_needed_exception_is_removed_and_each_other_added() {
-        let control = Control::new(&ran(), &[exception("b", "safe")]);
+        let control = Control::new(&ran(), &[Exception::of_suite("b", "safe")]);
         assert_eq!((control.needed, control.added), (1, 1));
         assert!(control.is_clean(), "{control:?}");
     }
 
     #[test]
     fn an_exception_that_another_repeats_can_be_removed_unnoticed() {
-        let twice = [exception("b", "safe"), exception("b", "*")];
+        let twice = [
+            Exception::of_suite("b", "safe"),
+            Exception::of_suite("b", "*"),
+        ];
         let control = Control::new(&ran(), &twice);
         assert_eq!(control.unnoticed.len(), 2);
         assert!(!control.is_clean());

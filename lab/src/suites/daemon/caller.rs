@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::call::{Call, Said};
+use crate::process::poll_until;
 
 /// A caller. Killed when dropped.
 pub(super) struct Caller {
@@ -125,7 +126,7 @@ impl Caller {
         if let Some(number) = self.failed {
             return Ok(Some(End::Error(Errno::from_raw_os_error(number))));
         }
-        if !super::poll_until(deadline, || Ok(self.child.try_wait()?.is_some()))? {
+        if !poll_until(deadline, || Ok(self.child.try_wait()?.is_some()))? {
             return Ok(None);
         }
         let status = self.child.wait()?;
@@ -156,7 +157,7 @@ impl Caller {
     pub(super) fn kill(&mut self, deadline: Instant) -> Result<bool> {
         // It may have ended by itself.
         let _ = self.child.kill();
-        super::poll_until(deadline, || Ok(self.child.try_wait()?.is_some()))
+        poll_until(deadline, || Ok(self.child.try_wait()?.is_some()))
     }
 }
 

@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::Pid;
 
-use super::poll_until;
 use crate::process::GRACE;
+use crate::process::poll_until;
 
 /// What a starved process may add to what it has: less than the kernel charges at a time for each
 /// processor (64 pages).

@@ -11,7 +11,6 @@ mod scenarios;
 mod scene;
 
 use std::collections::BTreeMap;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -19,9 +18,6 @@ use anyhow::{Context, Result};
 use self::scene::{Fusectl, Setting};
 use super::{Place, Programs, fresh_directory};
 use crate::outcome::{Case, Outcome, SuiteResult};
-
-/// How often a condition is looked at.
-const POLL: Duration = Duration::from_millis(2);
 
 /// From the end of a daemon to the last error, and for whatever else has to happen soon.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -66,19 +62,6 @@ pub fn run(place: &Place<'_>, programs: &Programs) -> Result<SuiteResult> {
         cases,
         elapsed: start.elapsed(),
     })
-}
-
-/// Waits until `condition` holds; false when it does not by `deadline`.
-fn poll_until(deadline: Instant, mut condition: impl FnMut() -> Result<bool>) -> Result<bool> {
-    loop {
-        if condition()? {
-            return Ok(true);
-        }
-        if Instant::now() >= deadline {
-            return Ok(false);
-        }
-        thread::sleep(POLL);
-    }
 }
 
 /// A failure as the outcome of a case.

@@ -9,8 +9,9 @@ use super::call::Call;
 use super::caller::Caller;
 use super::memory::{MemoryCgroup, Unavailable};
 use super::scene::{Scene, Setting};
-use super::{Outcomes, outcome, poll_until};
+use super::{Outcomes, outcome};
 use crate::outcome::Outcome;
+use crate::process::poll_until;
 
 type Scenario = fn(&Setting<'_>) -> Result<Outcomes>;
 

@@ -17,8 +17,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::call::{BLOCK, Call, make_files};
 use super::caller::Caller;
-use super::poll_until;
 use crate::process;
+use crate::process::poll_until;
 use crate::suites::{Mounted, fresh_directory};
 use crate::target::{Mount, mount_options};
 
