@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Context, Result};
 use dynamicfs::config::Preset;
 use serde::{Deserialize, Serialize};
 
@@ -106,44 +107,33 @@ pub fn judge(target: &str, ran: &[Ran], exceptions: &[Exception]) -> Conformance
     let mut conformance = Conformance::default();
     let mut references: BTreeMap<Suite, &SuiteResult> = BTreeMap::new();
     for (cell, result) in ran {
-        match (cell.contestant, result) {
-            (_, Err(error)) => conformance.errors.push(format!("{cell}: {error}")),
-            (Contestant::Ext4, Ok(result)) => {
-                conformance
-                    .errors
-                    .extend(faulty_reference(cell.suite, result));
-                references.insert(cell.suite, result);
+        let result = match result {
+            Ok(result) => result,
+            Err(error) => {
+                conformance.errors.push(format!("{cell}: {error}"));
+                continue;
             }
-            (
-                Contestant::Preset {
-                    preset,
-                    permissions,
-                },
-                Ok(result),
-            ) => {
-                let all_pass = all_passed(result);
-                let reference = if cell.suite.has_reference() {
-                    references.get(&cell.suite).copied()
-                } else {
-                    Some(&all_pass)
-                };
-                let Some(reference) = reference else {
-                    conformance
-                        .errors
-                        .push(format!("{cell}: ext4 has no result to compare with"));
-                    continue;
-                };
-                let subject = Subject {
-                    target,
-                    suite: cell.suite,
-                    preset: preset.name(),
-                    permissions,
-                };
-                match compare(subject, reference, result, exceptions) {
-                    Ok(comparison) => conformance.comparisons.push(comparison),
-                    Err(error) => conformance.errors.push(format!("{cell}: {error:#}")),
-                }
-            }
+        };
+        let Contestant::Preset {
+            preset,
+            permissions,
+        } = cell.contestant
+        else {
+            let faulty = faulty_reference(cell.suite, result);
+            conformance.errors.extend(faulty);
+            references.insert(cell.suite, result);
+            continue;
+        };
+        let subject = Subject {
+            target,
+            suite: cell.suite,
+            preset: preset.name(),
+            permissions,
+        };
+        let reference = references.get(&cell.suite).copied();
+        match beside(reference, subject, result, exceptions) {
+            Ok(comparison) => conformance.comparisons.push(comparison),
+            Err(error) => conformance.errors.push(format!("{cell}: {error:#}")),
         }
     }
     let here: Vec<_> = conformance
@@ -153,6 +143,20 @@ pub fn judge(target: &str, ran: &[Ran], exceptions: &[Exception]) -> Conformance
         .collect();
     conformance.stale = stale(exceptions, &here).into_iter().cloned().collect();
     conformance
+}
+
+/// A preset's result beside that of ext4, or where there is no such thing, beside a pass of everything.
+fn beside(
+    reference: Option<&SuiteResult>,
+    subject: Subject<'_>,
+    result: &SuiteResult,
+    exceptions: &[Exception],
+) -> Result<Comparison> {
+    if !subject.suite.has_reference() {
+        return compare(subject, &all_passed(result), result, exceptions);
+    }
+    let reference = reference.context("ext4 has no result to compare with")?;
+    compare(subject, reference, result, exceptions)
 }
 
 /// What a suite without a reference is compared with. A case that says why it cannot be run here stays
