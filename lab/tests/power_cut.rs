@@ -97,11 +97,13 @@ fn a_daemon_that_only_claims_to_sync_is_caught() {
         let mounted = contestant.mount(source, mountpoint)?;
         Ok(Box::new(move || mounted.unmount()) as Unmount)
     };
-    let result = cut_power(Some(Box::new(mount)), 2);
+    let result = cut_power(Some(Box::new(mount)), CUTS_NIGHTLY);
     let failed = failed(&result);
-    // Some are made good by a sync(2) that comes later.
+    // One cut made good by the sync(2) before it, or by ext4's own commit every 5 s, says nothing; over
+    // this many, each promise was the last before a cut.
     let caught = |(name, why): &&(&str, String)| {
         *name != Promise::Syncfs.name() && why.contains("(transaction ")
     };
-    assert!(failed.iter().filter(caught).count() >= 3, "{failed:?}");
+    let caught = failed.iter().filter(caught).count();
+    assert!(caught > Promise::ALL.len() / 2, "{caught}: {failed:#?}");
 }

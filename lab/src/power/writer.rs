@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use rustix::fs::{OFlags, syncfs};
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{MemfdFlags, OFlags, memfd_create, syncfs};
 
 use super::Event;
 use super::sequence::{Sequence, Step, Transaction, Way};
@@ -116,7 +116,7 @@ impl Writer<'_> {
                 let opened = self.open(file, options.read(true).write(true))?;
                 let len = opened.metadata()?.len();
                 let map = Map::shared(opened, len as usize)?;
-                map.write(offset as usize, bytes);
+                store(&map, offset as usize, bytes)?;
                 if way == Way::MappedSync {
                     map.sync().context("msync")?;
                 }
@@ -144,4 +144,18 @@ impl Writer<'_> {
             _ => Ok(sync(&File::open(self.path(path))?)?),
         }
     }
+}
+
+/// Stores into a mapping, by the kernel's hand: without power it fails with EFAULT, where a store by
+/// this process would be its end (SIGBUS).
+fn store(map: &Map, offset: usize, bytes: &[u8]) -> Result<()> {
+    let mut source = File::from(memfd_create("stored", MemfdFlags::CLOEXEC)?);
+    source.write_all(bytes)?;
+    let stored = map.read_from(&source, offset, bytes.len(), 0)?;
+    ensure!(
+        stored == bytes.len(),
+        "only {stored} of {} bytes could be stored into the mapping",
+        bytes.len()
+    );
+    Ok(())
 }
