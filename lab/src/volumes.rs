@@ -33,8 +33,7 @@ pub struct Volumes {
     command: Dynamicfs,
     work: PathBuf,
     scratch: PathBuf,
-    quick: bool,
-    patience: u32,
+    manner: Manner,
 }
 
 /// How a run goes about its cells.
@@ -44,6 +43,8 @@ pub struct Manner {
     pub quick: bool,
     /// Factor for all time limits: 1 on the machine itself, more where a kernel is emulated.
     pub patience: u32,
+    /// Power cuts of a suite that makes its own.
+    pub cuts: u32,
 }
 
 impl Volumes {
@@ -108,8 +109,7 @@ impl Volumes {
             command,
             work: WORKPLACE.into(),
             scratch: scratch(),
-            quick: manner.quick,
-            patience: manner.patience,
+            manner,
         }
     }
 
@@ -191,7 +191,32 @@ impl Volumes {
             Contestant::Preset {
                 preset,
                 permissions,
-            } => self.visit_preset(preset, permissions, work),
+            } => {
+                let source = self.source(preset)?;
+                self.visit_preset(&source, preset, permissions, work)
+            }
+        }
+    }
+
+    /// The same with the files that the last visit left, of another [`Volumes`] even.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`visit`](Self::visit).
+    pub fn revisit<T>(
+        &self,
+        contestant: Contestant,
+        work: impl FnOnce(&Place<'_>) -> Result<T>,
+    ) -> Result<T> {
+        match contestant {
+            Contestant::Ext4 => self.visit_native(work),
+            Contestant::Preset {
+                preset,
+                permissions,
+            } => {
+                let source = self.backing.path().join(preset.name());
+                self.visit_preset(&source, preset, permissions, work)
+            }
         }
     }
 
@@ -205,22 +230,22 @@ impl Volumes {
 
     fn visit_preset<T>(
         &self,
+        source: &Path,
         preset: Preset,
         permissions: Permissions,
         work: impl FnOnce(&Place<'_>) -> Result<T>,
     ) -> Result<T> {
         // A mount per suite: one that a suite broke must not spoil the next.
-        let source = self.source(preset)?;
         let mount = self
             .command
-            .mount(&source, &self.mountpoint(preset), preset, permissions)?;
+            .mount(source, &self.mountpoint(preset), preset, permissions)?;
         let attr_ttl = preset.config().attr_timeout();
         let mounted = Mounted {
             command: &self.command,
             preset,
             permissions,
         };
-        let place = self.place(mount.path(), &source, attr_ttl, Some(mounted));
+        let place = self.place(mount.path(), source, attr_ttl, Some(mounted));
         let result = work(&place)?;
         mount.unmount()?;
         self.backing.trim()?;
@@ -241,8 +266,9 @@ impl Volumes {
             scratch: &self.scratch,
             attr_ttl,
             mounted,
-            quick: self.quick,
-            patience: self.patience,
+            quick: self.manner.quick,
+            patience: self.manner.patience,
+            cuts: self.manner.cuts,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, Write, stdin, stdout};
+use std::ops::ControlFlow;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,9 +16,13 @@ use std::time::{Duration, Instant};
 
 use dynamicfs::config::Preset;
 use dynamicfs_lab::cell::Cell;
-use dynamicfs_lab::guest::protocol::{self, Event, PROTOCOL, Step, StepOutcome, hear, say};
-use dynamicfs_lab::machine::{Guest, Limits, Stream};
+use dynamicfs_lab::guest::protocol::{
+    self, Event, PROTOCOL, PowerVerify, PowerWrite, Step, StepOutcome, hear, say,
+};
+use dynamicfs_lab::machine::{CONSOLE, Guest, Limits, Stream};
 use dynamicfs_lab::outcome::{Case, Outcome, SuiteResult};
+use dynamicfs_lab::power::sequence::Promise;
+use dynamicfs_lab::power::{verify, writer};
 use dynamicfs_lab::progress::Progress;
 use dynamicfs_lab::report::Revision;
 use dynamicfs_lab::schedule::{RunPlan, Site, Store, TargetPlan, run};
@@ -87,6 +92,14 @@ const TESTS: &[Test] = &[
         a_cry_of_the_kernel_is_an_alarm,
     ),
     (
+        "power_cuts_kill_a_guest_and_ask_the_next",
+        power_cuts_kill_a_guest_and_ask_the_next,
+    ),
+    (
+        "a_writer_that_ends_by_itself_is_no_power_cut",
+        a_writer_that_ends_by_itself_is_no_power_cut,
+    ),
+    (
         "resuming_does_what_is_missing_only",
         resuming_does_what_is_missing_only,
     ),
@@ -115,23 +128,68 @@ mod fake {
         let kernel = "6.0-fake".to_owned();
         say(&mut to, &Event::Hello { protocol, kernel }).unwrap();
         let mut from = BufReader::new(stdin());
-        let Ok(Some(protocol::Command::Job(job))) = hear(&mut from) else {
-            return;
-        };
-        log("begin");
-        for step in &job.steps {
-            let key = step.key();
-            log(&key);
-            say(&mut to, &Event::Started { step: key.clone() }).unwrap();
-            if key == at && first_time() {
-                misbehave(fault, &mut from);
+        while let Ok(Some(protocol::Command::Job(job))) = hear(&mut from) {
+            log("begin");
+            for step in &job.steps {
+                let key = step.key();
+                log(&key);
+                say(&mut to, &Event::Started { step: key.clone() }).unwrap();
+                if key == at && first_time() {
+                    misbehave(fault, &mut from);
+                }
+                let outcome = match step {
+                    Step::PowerWrite(_) if fault == "exhausted" => {
+                        StepOutcome::Failed("no space left".to_owned())
+                    }
+                    Step::PowerWrite(write) => power_write(write),
+                    Step::PowerVerify(verify) => power_verify(verify, fault == "forgetful"),
+                    _ => suite(),
+                };
+                let finished = Event::Finished {
+                    step: key,
+                    outcome,
+                    seconds: 0.1,
+                };
+                say(&mut to, &finished).unwrap();
             }
-            // Long enough to be seen beside another.
-            thread::sleep(Duration::from_millis(100));
-            say(&mut to, &finished(&key)).unwrap();
+            log("end");
+            say(&mut to, &Event::Done).unwrap();
         }
-        log("end");
-        say(&mut to, &Event::Done).unwrap();
+    }
+
+    fn suite() -> StepOutcome {
+        // Long enough to be seen beside another.
+        thread::sleep(Duration::from_millis(100));
+        let mut result = SuiteResult::default();
+        let passed = Case::from(Outcome::Passed);
+        result.cases.insert("a".to_owned(), passed);
+        StepOutcome::Suite(result)
+    }
+
+    /// The disk of the guests of a room.
+    fn disk() -> PathBuf {
+        PathBuf::from(env::var("FAKE_ROOM").unwrap()).join("disk")
+    }
+
+    /// Until this process is killed.
+    fn power_write(write: &PowerWrite) -> ! {
+        let _ = fs::remove_dir_all(disk());
+        fs::create_dir(disk()).unwrap();
+        writer::write(&disk(), write.seed, write.last, &mut |event| {
+            say(&mut stdout(), &Event::Power(event)).unwrap();
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        loop {
+            thread::park();
+        }
+    }
+
+    fn power_verify(verify: &PowerVerify, forgets: bool) -> StepOutcome {
+        if forgets {
+            fs::remove_file(disk().join("syncfs/data")).unwrap();
+        }
+        StepOutcome::Losses(verify::verify(&disk(), &verify.log).unwrap())
     }
 
     fn misbehave(fault: &str, from: &mut BufReader<std::io::Stdin>) {
@@ -156,7 +214,12 @@ mod fake {
             },
             "cut" => {
                 let mut line = Vec::new();
-                say(&mut line, &finished("ext4/fsx")).unwrap();
+                let finished = Event::Finished {
+                    step: "ext4/fsx".to_owned(),
+                    outcome: suite(),
+                    seconds: 0.1,
+                };
+                say(&mut line, &finished).unwrap();
                 to.write_all(&line[..line.len() / 2]).unwrap();
                 to.flush().unwrap();
                 std::process::exit(0);
@@ -180,18 +243,6 @@ mod fake {
         let line = format!("{} {what}\n", env::var("FAKE_NAME").unwrap());
         log.write_all(line.as_bytes()).unwrap();
     }
-
-    pub(super) fn finished(step: &str) -> Event {
-        let mut result = SuiteResult::default();
-        result
-            .cases
-            .insert("a".to_owned(), Case::from(Outcome::Passed));
-        Event::Finished {
-            step: step.to_owned(),
-            outcome: StepOutcome::Suite(result),
-            seconds: 0.1,
-        }
-    }
 }
 
 struct Fake {
@@ -202,25 +253,31 @@ struct Fake {
 
 impl Site for Fake {
     fn start(&self, room: &Path) -> anyhow::Result<Guest> {
-        let console = room.join("console.log");
+        let console = room.join(CONSOLE);
+        let console = File::options().append(true).create(true).open(&console)?;
         let mut child = Command::new(env::current_exe()?)
             .env(BEHAVIOUR, &self.behaviour)
             .env("FAKE_LOG", &self.log)
             .env("FAKE_NAME", &self.name)
+            .env("FAKE_ROOM", room)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(File::create(&console)?)
+            .stderr(console)
             .process_group(0)
             .spawn()?;
         let stream = Stream {
             to: Box::new(child.stdin.take().unwrap()),
             from: Box::new(child.stdout.take().unwrap()),
         };
-        Ok(Guest::new(child, stream, &console))
+        Ok(Guest::new(child, stream, &room.join(CONSOLE)))
     }
 
     fn patience(&self) -> u32 {
         1
+    }
+
+    fn has_power(&self) -> bool {
+        true
     }
 
     fn limits(&self) -> Limits {
@@ -263,6 +320,7 @@ impl Lab {
                 name: name.clone(),
                 steps: steps(),
                 quick: true,
+                cuts: 1,
                 alone: Vec::new(),
             });
             let fake = Fake {
@@ -466,6 +524,57 @@ fn a_cry_of_the_kernel_is_an_alarm() {
     let alarms = store.facts("fake-0").unwrap().alarms;
     assert_eq!(alarms.len(), 1);
     assert_eq!(alarms[0].kind, "oops");
+}
+
+/// Two contestants in one guest, killed twice each: the boot that looks what is left writes again.
+fn power_cuts_kill_a_guest_and_ask_the_next() {
+    let mut lab = Lab::new(&["good"]);
+    let cells = [
+        Cell::reference(Suite::PowerCut),
+        Cell::preset(Preset::Safe, Permissions::Kernel, Suite::PowerCut),
+    ];
+    lab.plan.targets[0].steps = cells.map(Step::Cell).to_vec();
+    lab.plan.targets[0].cuts = 2;
+    let store = lab.run();
+    for cell in cells {
+        let record = store.record("fake-0", &cell.key()).unwrap().unwrap();
+        let StepOutcome::Suite(result) = record.outcome else {
+            panic!("{record:?}");
+        };
+        assert_eq!(result.counts().passed, Promise::ALL.len());
+    }
+    let facts = store.facts("fake-0").unwrap();
+    assert_eq!(facts.kernel, "6.0-fake");
+    assert!(
+        facts
+            .cuts
+            .values()
+            .all(|cuts| cuts.cuts == 2 && cuts.acknowledged > 0)
+    );
+    let log = lab.log();
+    let began = |key: &str| log.iter().filter(|(_, what)| what == key).count();
+    assert_eq!((began("power-write"), began("power-verify")), (4, 4));
+    assert_eq!(began("end"), 4, "a guest that writes has no end");
+
+    let mut forgetful = Lab::new(&["forgetful"]);
+    forgetful.plan.targets = lab.plan.targets.clone();
+    let store = forgetful.run();
+    let record = store.record("fake-0", "ext4/power-cut").unwrap().unwrap();
+    let StepOutcome::Suite(result) = record.outcome else {
+        panic!("{record:?}");
+    };
+    assert_eq!(result.counts().failed, 1);
+    assert_eq!(
+        store.facts("fake-0").unwrap().cuts["ext4/power-cut"].broken,
+        ["syncfs"]
+    );
+}
+
+fn a_writer_that_ends_by_itself_is_no_power_cut() {
+    let mut lab = Lab::new(&["exhausted"]);
+    lab.plan.targets[0].steps = vec![Step::Cell(Cell::reference(Suite::PowerCut))];
+    let why = failure(&lab.run(), "ext4/power-cut");
+    assert!(why.contains("no space left"), "{why}");
 }
 
 fn resuming_does_what_is_missing_only() {

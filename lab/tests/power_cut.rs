@@ -22,7 +22,7 @@ use self::support::{is_mounted, may_mount};
 fn cut_power(mounter: Option<Mounter<'_>>, cuts: u32) -> SuiteResult {
     let directory = tempfile::tempdir().unwrap();
     let mut machine = Shutdown::new(directory.path(), mounter, 1).unwrap();
-    let result = cut::run(&mut machine, cuts, 1).unwrap();
+    let result = cut::run(&mut machine, cuts, 1).unwrap().result;
     drop(machine);
     let left = std::fs::read_dir(directory.path()).unwrap().count();
     assert_eq!(left, 0, "something is left behind");

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use crate::platform::FallocateFlags;
 use rustix::fs::OFlags;
 
-use super::opens::OpenMode;
+use super::opens::{OpenMode, is_mappable_writable};
 use super::{DynamicFS, EntryAnswer, FileAccess, Opened};
 use crate::config::IoMode;
 use crate::storage::{Caller, CreateMode, Errno, Fh, Ino, OpenFlags, Result, SeekTo};
@@ -14,6 +14,9 @@ impl DynamicFS {
     /// Opens a file.
     pub fn open(&self, caller: &Caller, ino: Ino, flags: OpenFlags) -> Result<Opened> {
         let truncates = flags.contains(OFlags::TRUNC);
+        if truncates && self.opens.is_executed(ino) {
+            return Err(Errno::TXTBSY);
+        }
         if truncates {
             self.data_path.discard(ino, 0);
         }
@@ -52,7 +55,7 @@ impl DynamicFS {
             _ => OpenMode::Cached,
         };
         let mappable = is_mappable_writable(flags);
-        let mode = self.opens.admit(ino, wanted, mappable);
+        let mode = self.opens.admit(ino, wanted, flags);
         let access = match (mode, backing) {
             (OpenMode::Passthrough, Some(file)) => {
                 if mappable {
@@ -97,7 +100,7 @@ impl DynamicFS {
         self.release_file_locks(ino, fh);
         let flushed = self.data_path.flush_inode(ino);
         self.data_path.closed(ino);
-        self.opens.dismiss(ino, is_mappable_writable(flags));
+        self.opens.dismiss(ino, flags);
         self.storage.release(ino, fh).and(flushed)
     }
 
@@ -154,9 +157,4 @@ impl DynamicFS {
         self.data_path.changed(ino_out, offset_out, len);
         copied
     }
-}
-
-/// Whether mmap(2) can map the file shared and writable: that needs reading and writing.
-fn is_mappable_writable(flags: OpenFlags) -> bool {
-    flags & OFlags::RWMODE == OFlags::RDWR
 }

@@ -11,6 +11,7 @@ use dynamicfs_lab::conformance::{self, Conformance, Plan, judge};
 use dynamicfs_lab::exceptions::Exception;
 use dynamicfs_lab::images::{self, HOST};
 use dynamicfs_lab::paths::Paths;
+use dynamicfs_lab::power::cut::CUTS;
 use dynamicfs_lab::progress::Progress;
 use dynamicfs_lab::suites::xfstests::{self, Xfstests};
 use dynamicfs_lab::suites::{Programs, Suite, afp, smbtorture};
@@ -181,6 +182,7 @@ impl Args {
         let manner = Manner {
             quick: self.quick,
             patience: 1,
+            cuts: if self.quick { 1 } else { CUTS },
         };
         Volumes::in_files(paths, &program, self.command.is_some(), manner)
     }

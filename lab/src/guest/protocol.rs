@@ -10,20 +10,24 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::result::{Bench, Settings};
-use crate::cell::Cell;
+use crate::cell::{Cell, Contestant};
 use crate::outcome::SuiteResult;
+use crate::power;
+use crate::power::verify::Loss;
 
 /// Version of this language. An agent of another version would answer nonsense.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What the lab says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
-    /// Do this. Said once, first.
+    /// Do this. Said first, and again when the last job is done.
     Job(Job),
     /// Tell which tasks hang, and where.
     Dump,
+    /// There is no more to do.
+    Off,
 }
 
 /// What an agent is to do.
@@ -37,6 +41,8 @@ pub struct Job {
     pub quick: bool,
     /// Factor for all time limits.
     pub patience: u32,
+    /// Power cuts of a suite that makes its own.
+    pub cuts: u32,
 }
 
 /// One thing to do.
@@ -49,6 +55,30 @@ pub enum Step {
     Cell(Cell),
     /// Timed loops.
     Workloads(Workloads),
+    /// Write until the machine is killed.
+    PowerWrite(PowerWrite),
+    /// Compare what is there after the machine was killed.
+    PowerVerify(PowerVerify),
+}
+
+/// Writing until the machine is killed: the step has no end of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PowerWrite {
+    /// On whom.
+    pub contestant: Contestant,
+    /// What is written.
+    pub seed: u64,
+    /// The last transaction, after which the machine waits for its end.
+    pub last: Option<u64>,
+}
+
+/// Comparing what is there after the machine was killed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PowerVerify {
+    /// On whom it was written.
+    pub contestant: Contestant,
+    /// What was begun and acknowledged.
+    pub log: power::Log,
 }
 
 /// Timed loops, on ext4, `baseline` and presets.
@@ -73,6 +103,8 @@ impl Step {
             Step::Capabilities(preset) => format!("capabilities/{}", preset.name()),
             Step::Cell(cell) => cell.key(),
             Step::Workloads(_) => "workloads".to_owned(),
+            Step::PowerWrite(_) => "power-write".to_owned(),
+            Step::PowerVerify(_) => "power-verify".to_owned(),
         }
     }
 }
@@ -83,6 +115,12 @@ impl fmt::Display for Step {
             Step::Capabilities(preset) => write!(f, "capabilities of {}", preset.name()),
             Step::Cell(cell) => cell.fmt(f),
             Step::Workloads(_) => f.write_str("workloads"),
+            Step::PowerWrite(write) => {
+                write!(f, "writing on {} until the power goes", write.contestant)
+            }
+            Step::PowerVerify(verify) => {
+                write!(f, "what {} has after the power went", verify.contestant)
+            }
         }
     }
 }
@@ -122,7 +160,9 @@ pub enum Event {
         /// How long it took.
         seconds: f64,
     },
-    /// All steps have ended. Said last.
+    /// What the writer of [`Step::PowerWrite`] tells.
+    Power(power::Event),
+    /// All steps of the job have ended.
     Done,
 }
 
@@ -136,6 +176,8 @@ pub enum StepOutcome {
     Suite(SuiteResult),
     /// The figures.
     Workloads(Box<Bench>),
+    /// What is not as promised.
+    Losses(Vec<Loss>),
     /// It could not be done to its end, and why.
     Failed(String),
 }

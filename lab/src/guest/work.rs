@@ -1,8 +1,10 @@
-//! The agent's work: reads a job, does it, tells.
+//! The agent's work: reads jobs, does them, tells.
 
 use std::fs;
 use std::io::{BufRead, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use super::protocol::{Command, Event, Job, PROTOCOL, Step, StepOutcome, Workloads, hear, say};
-use super::stuck;
+use super::{power, stuck};
 use crate::bench::result::Bench;
 use crate::bench::{Plan, Site};
 use crate::image::Image;
@@ -48,7 +50,7 @@ fn tell(stream: &Stream, event: &Event) -> Result<()> {
     say(stream.as_mut(), event)
 }
 
-/// Reads a job and does it. Returns when all steps have ended.
+/// Does the jobs that it reads. Returns when there are no more.
 ///
 /// # Errors
 ///
@@ -70,46 +72,49 @@ pub fn serve(
             kernel,
         },
     )?;
-    let Some(Command::Job(job)) = hear(&mut from)? else {
+    let Some(Command::Job(first)) = hear(&mut from)? else {
         bail!("the first thing said was no job");
     };
     ensure!(
-        job.protocol == PROTOCOL,
+        first.protocol == PROTOCOL,
         "the lab speaks version {} of the language, this agent {PROTOCOL}",
-        job.protocol
+        first.protocol
     );
-    listen(from, Arc::clone(&to));
+    let jobs = listen(from, Arc::clone(&to));
     beat(Arc::clone(&to));
     if let Ground::Disks { .. } = ground {
         namespace::prepare_workplace()?;
     }
-    let worker = Worker::new(&job, ground)?;
-    for step in &job.steps {
-        tell(&to, &Event::Started { step: step.key() })?;
-        let start = Instant::now();
-        let outcome = worker
-            .perform(step)
-            .unwrap_or_else(|error| StepOutcome::Failed(format!("{error:#}")));
-        let finished = Event::Finished {
-            step: step.key(),
-            outcome,
-            seconds: start.elapsed().as_secs_f64(),
-        };
-        tell(&to, &finished)?;
+    let worker = Worker::new(&first, ground, &to)?;
+    for job in iter::once(first).chain(jobs) {
+        for step in &job.steps {
+            worker.tell_of(step)?;
+        }
+        tell(&to, &Event::Done)?;
     }
-    tell(&to, &Event::Done)
+    Ok(())
 }
 
-/// Answers what the lab says during the work.
-fn listen(mut from: impl BufRead + Send + 'static, to: Stream) {
+/// Answers what the lab says during the work, and passes on further jobs, until there are no more.
+fn listen(mut from: impl BufRead + Send + 'static, to: Stream) -> Receiver<Job> {
+    let (sender, jobs) = channel();
     thread::spawn(move || {
         while let Ok(Some(command)) = hear(&mut from) {
-            if let Command::Dump = command {
-                let text = stuck::report();
-                let _ = tell(&to, &Event::Log { text });
+            match command {
+                Command::Dump => {
+                    let text = stuck::report();
+                    let _ = tell(&to, &Event::Log { text });
+                }
+                Command::Job(job) => {
+                    if sender.send(job).is_err() {
+                        return;
+                    }
+                }
+                Command::Off => return,
             }
         }
     });
+    jobs
 }
 
 fn beat(to: Stream) {
@@ -156,13 +161,15 @@ struct Worker {
     volumes: Volumes,
     programs: Programs,
     ground: Ground,
+    to: Stream,
 }
 
 impl Worker {
-    fn new(job: &Job, ground: Ground) -> Result<Self> {
+    fn new(job: &Job, ground: Ground, to: &Stream) -> Result<Self> {
         let manner = Manner {
             quick: job.quick,
             patience: job.patience,
+            cuts: job.cuts,
         };
         let (volumes, programs) = match &ground {
             Ground::Host { command } => {
@@ -184,7 +191,23 @@ impl Worker {
             volumes,
             programs,
             ground,
+            to: Arc::clone(to),
         })
+    }
+
+    /// Does a step, and tells of its begin and its end.
+    fn tell_of(&self, step: &Step) -> Result<()> {
+        tell(&self.to, &Event::Started { step: step.key() })?;
+        let start = Instant::now();
+        let outcome = self
+            .perform(step)
+            .unwrap_or_else(|error| StepOutcome::Failed(format!("{error:#}")));
+        let finished = Event::Finished {
+            step: step.key(),
+            outcome,
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        tell(&self.to, &finished)
     }
 
     fn perform(&self, step: &Step) -> Result<StepOutcome> {
@@ -194,6 +217,11 @@ impl Worker {
             }
             Step::Cell(cell) => StepOutcome::Suite(self.volumes.run(cell, &self.programs)?),
             Step::Workloads(loops) => StepOutcome::Workloads(Box::new(self.workloads(loops)?)),
+            Step::PowerWrite(write) => {
+                let told = |event| tell(&self.to, &Event::Power(event));
+                match power::write(&self.volumes, write, &told)? {}
+            }
+            Step::PowerVerify(verify) => StepOutcome::Losses(power::verify(&self.volumes, verify)?),
         })
     }
 

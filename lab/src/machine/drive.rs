@@ -1,15 +1,18 @@
-//! Driving an agent: gives it its job, hears what it tells, and does not wait for the dead.
+//! Driving an agent: gives it jobs, hears what it tells, and does not wait for the dead.
 
+use std::borrow::BorrowMut;
 use std::io::BufReader;
+use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use thiserror::Error;
 
 use super::guest::Guest;
 use crate::guest::protocol::{Command, Event, Job, PROTOCOL, hear, say};
+use crate::process::GRACE;
 
 /// Below this share of the processors' time, a guest does nothing.
 const IDLE: f64 = 0.02;
@@ -67,26 +70,25 @@ pub fn drive(
     limits: &Limits,
     sink: &mut dyn FnMut(&Event),
 ) -> Result<(), Broken> {
-    let stream = guest.take_stream().ok_or_else(|| Broken {
-        step: None,
-        why: "the guest has had a job before".to_owned(),
-    })?;
-    let mut drive = Drive {
-        heard: listen(stream.from),
-        to: stream.to,
-        guest,
-        sink,
-        step: None,
-        limits,
+    let mut on_event = |event: &Event| {
+        sink(event);
+        ControlFlow::Continue(())
     };
-    let result = drive.run(job);
-    let step = drive.step.take();
-    if result.is_err() {
-        guest.kill();
-    }
-    result.map_err(|error| Broken {
-        step,
+    let mut driver = Driver::new(guest, limits).map_err(|error| Broken {
+        step: None,
         why: format!("{error:#}"),
+    })?;
+    let driven = driver
+        .greet(&mut on_event)
+        .and_then(|()| driver.work(job, &mut on_event))
+        .and_then(|()| driver.off());
+    let step = driver.step.take();
+    driven.map_err(|error| {
+        driver.guest.borrow_mut().kill();
+        Broken {
+            step,
+            why: format!("{error:#}"),
+        }
     })
 }
 
@@ -105,24 +107,69 @@ fn listen(from: Box<dyn std::io::Read + Send>) -> Receiver<Result<Option<Event>>
     receiver
 }
 
-struct Drive<'a> {
+/// What is told of events; when it breaks, the guest loses its power after that time.
+type OnEvent<'a> = &'a mut dyn FnMut(&Event) -> ControlFlow<Duration>;
+
+/// Gives the agent of a guest jobs, one after the other. `G` is the guest, or borrows it.
+pub struct Driver<G: BorrowMut<Guest>> {
     heard: Receiver<Result<Option<Event>>>,
     to: Box<dyn std::io::Write + Send>,
-    guest: &'a mut Guest,
-    sink: &'a mut dyn FnMut(&Event),
+    guest: G,
     step: Option<String>,
-    limits: &'a Limits,
+    limits: Limits,
 }
 
-impl Drive<'_> {
-    fn run(&mut self, job: &Job) -> Result<()> {
-        self.greet()?;
+impl<G: BorrowMut<Guest>> Driver<G> {
+    /// For a guest that was never driven before.
+    ///
+    /// # Errors
+    ///
+    /// When it was.
+    pub fn new(mut guest: G, limits: &Limits) -> Result<Self> {
+        let stream = guest.borrow_mut().take_stream();
+        let stream = stream.context("the guest was driven before")?;
+        Ok(Driver {
+            heard: listen(stream.from),
+            to: stream.to,
+            guest,
+            step: None,
+            limits: *limits,
+        })
+    }
+
+    /// Waits for the agent's first word.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come, or is of another language.
+    pub fn greet(&mut self, on_event: OnEvent<'_>) -> Result<()> {
+        let event = self.next(self.limits.boot, "did not come up")?;
+        let _ = on_event(&event);
+        match event {
+            Event::Hello { protocol, .. } if protocol == PROTOCOL => Ok(()),
+            other => bail!(
+                "the first word of the agent was {other:?}, not a greeting in version {PROTOCOL}"
+            ),
+        }
+    }
+
+    /// Gives a job, and hands over every event until it is done; or until `on_event` breaks: then the
+    /// guest is killed after that time, as by a power failure, and what it told until then is handed
+    /// over too.
+    ///
+    /// # Errors
+    ///
+    /// When the guest dies by itself, hangs, or does not speak the language.
+    pub fn work(&mut self, job: &Job, on_event: OnEvent<'_>) -> Result<()> {
         say(&mut self.to, &Command::Job(job.clone()))?;
         let mut step_began = Instant::now();
         let mut last_busy = Instant::now();
         loop {
             let event = self.next(self.limits.silence, "said nothing")?;
-            (self.sink)(&event);
+            if let ControlFlow::Break(delay) = on_event(&event) {
+                self.cut_power(delay, on_event);
+                return Ok(());
+            }
             match event {
                 Event::Started { step } => {
                     self.step = Some(step);
@@ -131,26 +178,43 @@ impl Drive<'_> {
                 }
                 Event::Finished { .. } => self.step = None,
                 Event::Alive { busy } if busy > IDLE => last_busy = Instant::now(),
-                Event::Done => break,
-                Event::Hello { .. } | Event::Alive { .. } | Event::Log { .. } => {}
+                Event::Done => return Ok(()),
+                Event::Hello { .. } | Event::Alive { .. } | Event::Log { .. } | Event::Power(_) => {
+                }
             }
             if self.step.is_some() {
                 self.check(last_busy, self.limits.idle, "was idle")?;
                 self.check(step_began, self.limits.step, "was busy with one step")?;
             }
         }
-        self.guest.wait(self.limits.off)?;
+    }
+
+    /// There is no more to do: the guest turns itself off.
+    ///
+    /// # Errors
+    ///
+    /// When it does not in time.
+    pub fn off(&mut self) -> Result<()> {
+        // One that is gone already cannot hear it, and need not.
+        let _ = say(&mut self.to, &Command::Off);
+        self.guest.borrow_mut().wait(self.limits.off)?;
         Ok(())
     }
 
-    fn greet(&mut self) -> Result<()> {
-        let event = self.next(self.limits.boot, "did not come up")?;
-        (self.sink)(&event);
-        match event {
-            Event::Hello { protocol, .. } if protocol == PROTOCOL => Ok(()),
-            other => bail!(
-                "the first word of the agent was {other:?}, not a greeting in version {PROTOCOL}"
-            ),
+    /// Kills the guest after a time, and hands over what it told.
+    fn cut_power(&mut self, delay: Duration, on_event: OnEvent<'_>) {
+        let moment = Instant::now() + delay;
+        while let Some(left) = moment.checked_duration_since(Instant::now()) {
+            match self.heard.recv_timeout(left) {
+                Ok(Ok(Some(event))) => drop(on_event(&event)),
+                Err(RecvTimeoutError::Timeout) => {}
+                _ => break,
+            }
+        }
+        self.guest.borrow_mut().kill();
+        // What had left the guest is on its way; the end of it may be cut short.
+        while let Ok(Ok(Some(event))) = self.heard.recv_timeout(GRACE) {
+            let _ = on_event(&event);
         }
     }
 
@@ -175,7 +239,8 @@ impl Drive<'_> {
     fn death(&mut self) -> String {
         let ending = self
             .guest
-            .wait(Duration::from_secs(10))
+            .borrow_mut()
+            .wait(GRACE)
             .unwrap_or_else(|_| "its stream ended, and it goes on".to_owned());
         format!(
             "the guest died ({ending}); its last lines:\n{}",
@@ -211,7 +276,7 @@ impl Drive<'_> {
     }
 
     fn tail(&self) -> String {
-        let console = self.guest.console();
+        let console = self.guest.borrow().console();
         let lines: Vec<&str> = console.lines().collect();
         if lines.is_empty() {
             return "it printed nothing".to_owned();

@@ -11,6 +11,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::process::{GRACE, ends_within};
 
+/// Name of the file with what a guest prints, in its room. One that starts there again goes on in it.
+pub const CONSOLE: &str = "console.log";
+
 /// The way to an agent and back.
 pub struct Stream {
     /// Commands go in here.

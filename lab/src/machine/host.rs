@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use super::guest::{Guest, Stream};
+use super::guest::{CONSOLE, Guest, Stream};
 use crate::namespace::STAGE;
 
 /// This machine.
@@ -26,7 +26,7 @@ impl Host {
     ///
     /// When it cannot be started.
     pub fn start(&self, room: &Path) -> Result<Guest> {
-        let console = room.join("console.log");
+        let console = room.join(CONSOLE);
         let mut child = Command::new(&self.agent)
             .arg("--host")
             .arg(&self.command)

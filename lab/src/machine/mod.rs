@@ -12,8 +12,8 @@ mod host;
 mod qemu;
 mod uml;
 
-pub use self::drive::{Broken, Limits, drive};
-pub use self::guest::{Guest, Stream};
+pub use self::drive::{Broken, Driver, Limits, drive};
+pub use self::guest::{CONSOLE, Guest, Stream};
 pub use self::host::Host;
 pub use self::qemu::{Accelerator, Disk, Qemu, Writes};
 pub use self::uml::Uml;

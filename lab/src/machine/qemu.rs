@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
-use super::guest::{Guest, Stream};
+use super::guest::{CONSOLE, Guest, Stream};
 use crate::process::poll_until;
 
 /// QEMU comes up and connects, or says why not.
@@ -159,8 +159,10 @@ impl Qemu {
     ///
     /// When QEMU does not come up; with what it said.
     pub fn start(&self, mut program: Command, room: &Path) -> Result<Guest> {
-        let console = room.join("console.log");
+        let console = room.join(CONSOLE);
         let socket = room.join("agent");
+        // Of a guest that was here before.
+        let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket)
             .with_context(|| format!("cannot listen at {}", socket.display()))?;
         // What QEMU itself says is part of the story.

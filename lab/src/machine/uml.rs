@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use super::guest::{Guest, Stream};
+use super::guest::{CONSOLE, Guest, Stream};
 use super::qemu::{Disk, Writes};
 
 /// A user-mode Linux.
@@ -33,9 +33,9 @@ impl Uml {
     ///
     /// When it cannot be started.
     pub fn start(&self, mut program: Command, room: &Path) -> Result<Guest> {
-        let console = room.join("console.log");
+        let console = room.join(CONSOLE);
         let (here, there) = UnixStream::pair()?;
-        let output = File::create(&console)?;
+        let output = File::options().append(true).create(true).open(&console)?;
         program
             .args(self.arguments(room))
             // The first serial line is standard input, in both directions: a socket.

@@ -19,6 +19,9 @@ pub const CUTS: u32 = 3;
 /// How many in a night: each promise is the last before a cut, and as many cuts come amid something.
 pub const CUTS_NIGHTLY: u32 = 50;
 
+/// Of every run, so that two write the same. The moments fall otherwise all the same.
+pub const SEED: u64 = 20_260_711;
+
 /// How many losses of a case are told; the first says most.
 const TOLD: usize = 3;
 
@@ -85,35 +88,48 @@ impl Moment {
     }
 }
 
-/// Cuts the power `cuts` times, each with a seed and a moment drawn from `seed`. A case a promise, which
-/// passes when it was kept every time.
+/// What came of power cuts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cuts {
+    /// A case a promise, which passes when it was kept every time.
+    pub result: SuiteResult,
+    /// Transactions that had been acknowledged, in all cuts together.
+    pub acknowledged: u64,
+}
+
+/// Cuts the power `cuts` times, each with a seed and a moment drawn from `seed`.
 ///
 /// # Errors
 ///
 /// Those of the machine.
-pub fn run(machine: &mut dyn Machine, cuts: u32, seed: u64) -> Result<SuiteResult> {
+pub fn run(machine: &mut dyn Machine, cuts: u32, seed: u64) -> Result<Cuts> {
     ensure!(cuts > 0, "no power cut asked for: nothing would be shown");
     let start = Instant::now();
     let mut random = Random::new(seed);
     let mut losses = Vec::new();
+    let mut acknowledged = 0;
     for number in 1..=cuts {
         let seed = random.next();
         let moment = Moment::draw(number - 1, seed, &mut random);
         let cut = || format!("power cut {number} of {cuts}, seed {seed}, {moment:?}");
-        for loss in one_cut(machine, seed, moment).with_context(cut)? {
-            losses.push((number, loss));
-        }
+        let (log, lost) = one_cut(machine, seed, moment).with_context(cut)?;
+        acknowledged += log.acknowledged;
+        losses.extend(lost.into_iter().map(|loss| (number, loss)));
     }
-    Ok(SuiteResult {
+    let result = SuiteResult {
         cases: cases(&losses)
             .into_iter()
             .map(|(promise, outcome)| (promise.to_owned(), outcome.into()))
             .collect(),
         elapsed: start.elapsed(),
+    };
+    Ok(Cuts {
+        result,
+        acknowledged,
     })
 }
 
-fn one_cut(machine: &mut dyn Machine, seed: u64, moment: Moment) -> Result<Vec<Loss>> {
+fn one_cut(machine: &mut dyn Machine, seed: u64, moment: Moment) -> Result<(Log, Vec<Loss>)> {
     let mut log = Log::new(seed);
     let mut noted = Ok(());
     let reached = match moment.delay {
@@ -134,7 +150,8 @@ fn one_cut(machine: &mut dyn Machine, seed: u64, moment: Moment) -> Result<Vec<L
         log.begun > moment.transaction,
         "the power went before its time: {log:?}"
     );
-    machine.verify(&log)
+    let losses = machine.verify(&log)?;
+    Ok((log, losses))
 }
 
 /// How every promise was kept.
@@ -210,15 +227,16 @@ mod tests {
 
     #[test]
     fn promises_that_are_kept_pass() {
-        let result = run(&mut Directory::new(), 4, 1).unwrap();
-        assert_eq!(result.counts().passed, Promise::ALL.len());
+        let cuts = run(&mut Directory::new(), 4, 1).unwrap();
+        assert_eq!(cuts.result.counts().passed, Promise::ALL.len());
+        assert!(cuts.acknowledged > 4 * Sequence::ROUND, "{cuts:?}");
     }
 
     #[test]
     fn a_loss_fails_the_case_of_its_promise_alone() {
         let mut machine = Directory::new();
         machine.lost = Some("syncfs/data");
-        let result = run(&mut machine, 2, 1).unwrap();
+        let result = run(&mut machine, 2, 1).unwrap().result;
         assert_eq!(result.counts().failed, 1);
         let Outcome::Failed(detail) = &result.cases["syncfs"].outcome else {
             panic!("{result:?}");

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::cut::Machine;
-use super::verify::{Loss, verify};
+use super::verify::{Loss, verify_both};
 use super::{Event, Log, writer};
 use crate::image::Image;
 use crate::process::poll_until;
@@ -109,13 +109,9 @@ impl Machine for Shutdown<'_> {
     fn verify(&mut self, log: &Log) -> Result<Vec<Loss>> {
         let disk = self.mount_disk().context("the disk after the cut")?;
         let (source, served) = self.serve(&disk)?;
-        let mut losses = verify(&source, log)?;
-        if let Some((mountpoint, unmount)) = served {
-            for loss in verify(&mountpoint, log)? {
-                if !losses.contains(&loss) {
-                    losses.push(loss);
-                }
-            }
+        let mounted = served.as_ref().map(|(mountpoint, _)| mountpoint.as_path());
+        let losses = verify_both(&source, mounted, log)?;
+        if let Some((_, unmount)) = served {
             unmount()?;
         }
         Ok(losses)

@@ -68,6 +68,23 @@ pub fn verify(root: &Path, log: &Log) -> Result<Vec<Loss>> {
     Ok(losses)
 }
 
+/// The same behind a mount, and through it where there is one.
+///
+/// # Errors
+///
+/// When a directory cannot be read.
+pub fn verify_both(source: &Path, mounted: Option<&Path>, log: &Log) -> Result<Vec<Loss>> {
+    let mut losses = verify(source, log)?;
+    if let Some(mounted) = mounted {
+        for loss in verify(mounted, log).context("through the mount")? {
+            if !losses.contains(&loss) {
+                losses.push(loss);
+            }
+        }
+    }
+    Ok(losses)
+}
+
 fn read_tree(root: &Path, below: &str, found: &mut BTreeMap<String, Entry>) -> Result<()> {
     let directory = root.join(below);
     let cannot = || format!("cannot read {}", directory.display());

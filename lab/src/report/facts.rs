@@ -2,6 +2,8 @@
 
 use super::model::{PowerCuts, Report, Target};
 use crate::bench::render::format;
+use crate::compare::Comparison;
+use crate::suites::Suite;
 
 /// What the run was. The command is the last.
 pub(super) fn run(report: &Report) -> Vec<(&'static str, String)> {
@@ -61,10 +63,28 @@ pub(super) fn cut_contestants(report: &Report) -> Vec<&str> {
 
 /// What came of the power cuts.
 pub(super) fn power_cuts(cuts: &PowerCuts) -> String {
-    match cuts.lost.len() {
-        0 => "nothing lost".to_owned(),
-        lost => format!("{lost} LOST"),
+    if cuts.broken.is_empty() {
+        return "nothing lost".to_owned();
     }
+    format!("not kept: {}", cuts.broken.join(", "))
+}
+
+/// Whether every promise that was not kept is an accepted difference.
+pub(super) fn is_accepted(target: &Target, cuts: &PowerCuts) -> bool {
+    let of = |comparison: &&Comparison| {
+        comparison.suite == Suite::PowerCut && comparison.preset == cuts.contestant
+    };
+    let accepted: Vec<&str> = target
+        .comparisons
+        .iter()
+        .filter(of)
+        .flat_map(|comparison| &comparison.differences)
+        .filter(|difference| difference.excuse.is_some())
+        .map(|difference| difference.test.as_str())
+        .collect();
+    cuts.broken
+        .iter()
+        .all(|promise| accepted.contains(&promise.as_str()))
 }
 
 /// What all this is, for those who do not know.

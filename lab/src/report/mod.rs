@@ -34,7 +34,8 @@ mod sample {
         report.targets.retain(|target| target.complete);
         for target in &mut report.targets {
             target.alarms.clear();
-            target.power_cuts.iter_mut().for_each(|of| of.lost.clear());
+            let cuts = target.power_cuts.iter_mut();
+            cuts.for_each(|of| of.broken.clear());
             for comparison in &mut target.comparisons {
                 comparison.differences.retain(|it| it.excuse.is_some());
             }

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::json;
 use crate::bench::result::Bench;
-use crate::cell::Cell;
+use crate::cell::{Cell, Contestant};
 use crate::compare::{Comparison, stale};
 use crate::exceptions::Exception;
 use crate::images::Backend;
 use crate::machine::Accelerator;
 use crate::machine::alarms::Alarm;
+use crate::outcome::Outcome;
+use crate::power::cut::Cuts;
 
 /// Version of the format. Raised when a field changes its meaning or goes away.
 pub const FORMAT: u32 = 1;
@@ -106,7 +108,7 @@ pub struct Target {
     pub comparisons: Vec<Comparison>,
     /// Speed beside ext4; `None` where it was not measured.
     pub workloads: Option<Bench>,
-    /// What was lost when the power went.
+    /// Machines that were killed while they wrote; empty where none was.
     pub power_cuts: Vec<PowerCuts>,
     /// What the kernel complained of on its console, whatever the suites said.
     pub alarms: Vec<Alarm>,
@@ -114,17 +116,36 @@ pub struct Target {
     pub errors: Vec<String>,
 }
 
-/// The power cuts of one contestant.
+/// The power cuts of one contestant whose machine was killed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PowerCuts {
     /// `ext4`, or the preset.
     pub contestant: String,
     /// How many there were.
-    pub cuts: usize,
+    pub cuts: u32,
     /// Writes that had been acknowledged, in all cuts together.
     pub acknowledged: u64,
-    /// Acknowledged, and not there afterwards: the file and what is wrong.
-    pub lost: Vec<String>,
+    /// Promises that were not kept, which are cases of the suite `power-cut`.
+    pub broken: Vec<String>,
+}
+
+impl PowerCuts {
+    /// Of a cell.
+    pub fn of(cell: Cell, cuts: u32, found: &Cuts) -> Self {
+        let cases = found.result.cases.iter();
+        PowerCuts {
+            contestant: match cell.contestant {
+                Contestant::Ext4 => "ext4".to_owned(),
+                Contestant::Preset { preset, .. } => preset.name().to_owned(),
+            },
+            cuts,
+            acknowledged: found.acknowledged,
+            broken: cases
+                .filter(|(_, case)| case.outcome != Outcome::Passed)
+                .map(|(name, _)| name.clone())
+                .collect(),
+        }
+    }
 }
 
 impl Report {

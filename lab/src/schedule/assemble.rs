@@ -11,7 +11,7 @@ use crate::conformance::{Ran, judge};
 use crate::exceptions::Exception;
 use crate::guest::protocol::{Step, StepOutcome};
 use crate::images;
-use crate::report::{FORMAT, Report, Target};
+use crate::report::{FORMAT, PowerCuts, Report, Target};
 
 /// Compares what a run kept, and reports. What was planned and has no result is an error of the report.
 /// `seconds` is how long the run took.
@@ -100,10 +100,16 @@ fn empty(planned: &TargetPlan, declared: &images::Target, facts: Facts) -> Targe
         capabilities: BTreeMap::new(),
         comparisons: Vec::new(),
         workloads: None,
-        power_cuts: Vec::new(),
+        power_cuts: planned_order(planned, facts.cuts),
         alarms: facts.alarms,
         errors: Vec::new(),
     }
+}
+
+/// In the order of the plan, ext4 first.
+fn planned_order(planned: &TargetPlan, mut cuts: BTreeMap<String, PowerCuts>) -> Vec<PowerCuts> {
+    let steps = planned.all();
+    steps.filter_map(|step| cuts.remove(&step.key())).collect()
 }
 
 fn cells(planned: &TargetPlan) -> Vec<Cell> {

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod plan;
+mod power;
 mod run;
 mod site;
 mod store;

@@ -9,25 +9,31 @@ use super::store::TargetPlan;
 use crate::bench::result::Settings;
 use crate::conformance::Plan;
 use crate::guest::protocol::{Step, Workloads};
-use crate::images::{Backend, Profile, Target};
+use crate::images::{Backend, HOST, Profile, Target};
+use crate::power::cut::{CUTS, CUTS_NIGHTLY};
 use crate::report::Revision;
 use crate::suites::Suite;
 use crate::target::Permissions;
 use crate::workload;
 
-/// The loops of a guest: one of each kind, without programs that the root file system lacks.
-const GUEST_LOOPS: &[&str] = &[
+/// The loops of a guest of the quick profile, what tells most in the least time.
+const QUICK_GUEST_LOOPS: &[&str] = &[
     "create-4k",
-    "stat-hot",
     "stat-cold",
-    "rename",
-    "unlink",
     "open-read-close-hot",
-    "readdir-hot",
     "walk-hot",
-    "getxattr-hot",
     "read-seq-1m-cold",
     "write-seq-4k",
+];
+
+/// The loops that a guest runs beyond those: one of each kind, without programs that the root file
+/// system lacks.
+const GUEST_LOOPS: &[&str] = &[
+    "stat-hot",
+    "rename",
+    "unlink",
+    "readdir-hot",
+    "getxattr-hot",
     "untar",
 ];
 
@@ -64,6 +70,9 @@ pub fn plan(request: &Request, targets: &[Target]) -> Result<Vec<TargetPlan>> {
         available.extend(suites.iter().copied());
         plans.push(request.on(target, suites));
     }
+    // The slowest first, so that none is left to run alone.
+    let is_host = |plan: &TargetPlan| plan.name == HOST;
+    plans.sort_by_key(is_host);
     let wanted = request.suites.iter().flatten();
     if let Some(suite) = wanted.into_iter().find(|suite| !available.contains(suite)) {
         let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
@@ -94,15 +103,18 @@ fn suites_of(target: &Target) -> Result<Vec<Suite>> {
 
 impl Request {
     fn on(&self, target: &Target, mut suites: Vec<Suite>) -> TargetPlan {
+        let is_host = target.backend == Backend::Host;
         match &self.suites {
             Some(wanted) => suites.retain(|suite| wanted.contains(suite)),
-            None if self.is_quick() => suites.retain(|suite| suite.is_quick()),
+            // Programs take longest by far where the processor is emulated, and the host runs them at
+            // full size.
+            None if self.is_quick() => {
+                suites.retain(|suite| suite.is_quick() && (is_host || *suite != Suite::Programs));
+            }
             None => {}
         }
         let permissions = match &self.permissions {
-            None if self.is_quick() && target.backend != Backend::Host => {
-                Some(vec![Permissions::Kernel])
-            }
+            None if self.is_quick() && !is_host => Some(vec![Permissions::Kernel]),
             given => given.clone(),
         };
         let conformance = Plan {
@@ -125,7 +137,11 @@ impl Request {
         TargetPlan {
             name: target.name.clone(),
             steps,
-            quick: self.is_quick() && target.backend != Backend::Host,
+            quick: self.is_quick() && !is_host,
+            cuts: match self.profile {
+                Profile::Nightly => CUTS_NIGHTLY,
+                Profile::Quick | Profile::Full => CUTS,
+            },
             alone,
         }
     }
@@ -140,7 +156,9 @@ impl Request {
             let quick = workload::all().into_iter().filter(|one| one.quick);
             quick.map(|one| one.name.to_owned()).collect()
         } else {
-            GUEST_LOOPS.iter().map(|&name| name.to_owned()).collect()
+            let more = if self.is_quick() { &[] } else { GUEST_LOOPS };
+            let names = QUICK_GUEST_LOOPS.iter().chain(more);
+            names.map(|&name| name.to_owned()).collect()
         };
         Step::Workloads(Workloads {
             presets: self.presets.clone(),

@@ -1,22 +1,29 @@
 //! Two guests at a time, each target in guests of its own, until all its steps have ended.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
+use tempfile::TempDir;
 
+use super::power::Powered;
 use super::store::{Facts, Record, RunPlan, Store, TargetPlan};
+use crate::cell::Cell;
 use crate::guest::protocol::{Event, Job, PROTOCOL, Step, StepOutcome};
-use crate::machine::{Broken, Guest, Limits, alarms, drive};
+use crate::machine::{Broken, CONSOLE, Guest, Limits, alarms, drive};
+use crate::power::cut;
 use crate::progress::Progress;
+use crate::report::PowerCuts;
+use crate::suites::Suite;
 
 /// Where a target's guests come from.
 pub trait Site: Sync {
-    /// Starts a guest with fresh file systems. What it needs besides is in `room`, an empty directory
-    /// that goes with it.
+    /// Starts a guest. Its disks are in `room`, and fresh unless an earlier guest was started there; so
+    /// is what else it needs.
     ///
     /// # Errors
     ///
@@ -25,6 +32,11 @@ pub trait Site: Sync {
 
     /// Factor for all time limits: 1 on this machine, more where all takes longer.
     fn patience(&self) -> u32;
+
+    /// Whether a guest can lose its power and start again with what is on its disks.
+    fn has_power(&self) -> bool {
+        false
+    }
 
     /// How long to wait for what.
     fn limits(&self) -> Limits {
@@ -87,7 +99,16 @@ struct Runner<'a> {
 impl Runner<'_> {
     /// Until nothing is missing, or what is missing has failed.
     fn run(&self, site: &dyn Site, steps: &[Step]) -> Result<()> {
-        let mut left = self.store.missing(&self.target.name, steps)?;
+        let left = self.store.missing(&self.target.name, steps)?;
+        let (killed, left) = left
+            .into_iter()
+            .partition(|step| site.has_power() && as_power_cut(step).is_some());
+        self.together(site, left)?;
+        self.power_cuts(site, &killed)
+    }
+
+    /// Steps that share guests.
+    fn together(&self, site: &dyn Site, mut left: Vec<Step>) -> Result<()> {
         while !left.is_empty() {
             let before = left.len();
             let broken = self.guest(site, &mut left)?;
@@ -115,10 +136,7 @@ impl Runner<'_> {
         let name = &self.target.name;
         let mut facts = self.store.facts(name)?;
         let start = Instant::now();
-        let room = tempfile::Builder::new()
-            .prefix(&format!("{name}-"))
-            .tempdir_in(self.rooms)
-            .with_context(|| format!("cannot make a room in {}", self.rooms.display()))?;
+        let room = self.room()?;
         let broken = match site.start(room.path()) {
             Ok(mut guest) => {
                 let job = Job {
@@ -126,6 +144,7 @@ impl Runner<'_> {
                     steps: left.clone(),
                     quick: self.target.quick,
                     patience: site.patience(),
+                    cuts: self.target.cuts,
                 };
                 let mut kept = Ok(());
                 let driven = drive(&mut guest, &job, &site.limits(), &mut |event| {
@@ -134,7 +153,7 @@ impl Runner<'_> {
                     }
                 });
                 kept?;
-                self.console(&guest, &mut facts)?;
+                self.console(&guest.console(), &mut facts)?;
                 driven.err()
             }
             Err(error) => Some(Broken {
@@ -146,6 +165,57 @@ impl Runner<'_> {
         facts.seconds += start.elapsed().as_secs_f64();
         self.store.keep_facts(name, &facts)?;
         Ok(broken)
+    }
+
+    /// The suite that kills its guest, in a guest of its own for all contestants, who have their disks
+    /// and directories in it.
+    fn power_cuts(&self, site: &dyn Site, steps: &[Step]) -> Result<()> {
+        let Some(first) = steps.iter().find_map(as_power_cut) else {
+            return Ok(());
+        };
+        let name = &self.target.name;
+        let start = Instant::now();
+        let room = self.room()?;
+        let mut machine = Powered::new(site, room.path(), first.contestant);
+        for (step, cell) in steps
+            .iter()
+            .filter_map(|step| Some((step, as_power_cut(step)?)))
+        {
+            let key = step.key();
+            self.progress.step(&format!("{name}: {key}"));
+            let began = Instant::now();
+            machine.contestant = cell.contestant;
+            let mut facts = self.store.facts(name)?;
+            let outcome = match cut::run(&mut machine, self.target.cuts, cut::SEED) {
+                Ok(cuts) => {
+                    facts
+                        .cuts
+                        .insert(key.clone(), PowerCuts::of(cell, self.target.cuts, &cuts));
+                    StepOutcome::Suite(cuts.result)
+                }
+                Err(error) => StepOutcome::Failed(format!("{error:#}")),
+            };
+            facts.kernel.clone_from(&machine.kernel);
+            self.store.keep_facts(name, &facts)?;
+            let record = Record {
+                outcome,
+                seconds: began.elapsed().as_secs_f64(),
+            };
+            self.keep(&key, &record)?;
+        }
+        drop(machine);
+        let mut facts = self.store.facts(name)?;
+        facts.seconds += start.elapsed().as_secs_f64();
+        let console = fs::read(room.path().join(CONSOLE)).unwrap_or_default();
+        self.console(&String::from_utf8_lossy(&console), &mut facts)?;
+        self.store.keep_facts(name, &facts)
+    }
+
+    fn room(&self) -> Result<TempDir> {
+        tempfile::Builder::new()
+            .prefix(&format!("{}-", self.target.name))
+            .tempdir_in(self.rooms)
+            .with_context(|| format!("cannot make a room in {}", self.rooms.display()))
     }
 
     fn heard(&self, event: &Event, facts: &mut Facts, left: &mut Vec<Step>) -> Result<()> {
@@ -165,17 +235,16 @@ impl Runner<'_> {
                 self.keep(step, &record)?;
                 left.retain(|other| other.key() != *step);
             }
-            Event::Alive { .. } | Event::Done => {}
+            Event::Alive { .. } | Event::Power(_) | Event::Done => {}
         }
         Ok(())
     }
 
-    fn console(&self, guest: &Guest, facts: &mut Facts) -> Result<()> {
+    fn console(&self, console: &str, facts: &mut Facts) -> Result<()> {
         facts.guests += 1;
-        let console = guest.console();
         let name = &self.target.name;
-        self.store.keep_console(name, facts.guests, &console)?;
-        let alarms = alarms::find(&console);
+        self.store.keep_console(name, facts.guests, console)?;
+        let alarms = alarms::find(console);
         for alarm in &alarms {
             self.note(&format!("{}: {}", alarm.kind, alarm.line));
         }
@@ -201,6 +270,14 @@ impl Runner<'_> {
 
     fn note(&self, what: &str) {
         self.progress.note(&format!("{}: {what}", self.target.name));
+    }
+}
+
+/// The cell of a step that cuts the power.
+fn as_power_cut(step: &Step) -> Option<Cell> {
+    match step {
+        Step::Cell(cell) if cell.suite == Suite::PowerCut => Some(*cell),
+        _ => None,
     }
 }
 

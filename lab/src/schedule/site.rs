@@ -234,6 +234,10 @@ impl Site for GuestSite {
     fn patience(&self) -> u32 {
         self.patience
     }
+
+    fn has_power(&self) -> bool {
+        true
+    }
 }
 
 /// A guest's machine, not started.
@@ -251,7 +255,7 @@ impl GuestSite {
         }
     }
 
-    /// With fresh disks in `room`, and more words on the kernel's command line.
+    /// With its disks in `room`, and more words on the kernel's command line.
     fn machine(&self, room: &Path, words: &str) -> Result<Machine> {
         let disks = self.disks(room)?;
         let initramfs = self.initramfs.clone();
@@ -289,7 +293,7 @@ impl GuestSite {
         self.image.tools.command(program, &directories)
     }
 
-    /// Root and programs, which guests share, and disks of the guest's own.
+    /// Root and programs, which guests share, and disks of the guest's own, made if they are not there.
     fn disks(&self, room: &Path) -> Result<Vec<Disk>> {
         let disk = |file: &Path, writes| Disk {
             file: file.to_owned(),
@@ -309,7 +313,9 @@ impl GuestSite {
             ("other", &secondary),
         ] {
             let file = room.join(format!("{name}.disk"));
-            self.image.data_disk(disks_of, &file)?;
+            if !file.exists() {
+                self.image.data_disk(disks_of, &file)?;
+            }
             disks.push(disk(&file, Writes::Stay));
         }
         Ok(disks)

@@ -1,7 +1,7 @@
 //! What a run leaves in `target/lab/runs`: a directory with what was planned, and a file for each step
 //! that has ended. What is missing there is what `--resume` does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::guest::protocol::{Step, StepOutcome};
 use crate::machine::Accelerator;
 use crate::machine::alarms::Alarm;
 use crate::paths::write_whole;
-use crate::report::Revision;
+use crate::report::{PowerCuts, Revision};
 use crate::suites::Suite;
 
 /// What a run is to do.
@@ -41,6 +41,8 @@ pub struct TargetPlan {
     pub steps: Vec<Step>,
     /// Smaller amounts in the suites that have such.
     pub quick: bool,
+    /// How often the power is cut.
+    pub cuts: u32,
     /// Steps that measure, so that nothing else may run beside them: after all others, alone.
     pub alone: Vec<Step>,
 }
@@ -94,6 +96,8 @@ pub struct Facts {
     pub seconds: f64,
     /// How many guests were started.
     pub guests: u32,
+    /// What came of power cuts, by step.
+    pub cuts: BTreeMap<String, PowerCuts>,
 }
 
 /// The directory of a run.

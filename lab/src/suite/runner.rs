@@ -1,7 +1,7 @@
 //! Runs each case in a process of its own, with a time limit.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::fs::Mode;
+use rustix::fs::{IFlags, Mode, ioctl_getflags, ioctl_setflags};
 use rustix::process::{
     Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, test_kill_process_group, umask,
 };
@@ -149,7 +149,7 @@ fn run_in_process(
     let name = directory_name(case);
     let dir = options.dir.join(&name);
     let backing = options.backing.as_ref().unwrap_or(&options.dir).join(&name);
-    remove_tree(&dir)?;
+    remove_tree(&dir, &backing)?;
     std::fs::DirBuilder::new().mode(0o755).create(&dir)?;
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755))?;
 
@@ -197,7 +197,7 @@ fn run_in_process(
         report.outcome = Outcome::TimedOut;
         report.detail = format!("killed after {:?}", options.timeout);
     }
-    remove_tree(&dir)
+    remove_tree(&dir, &backing)
 }
 
 /// Killed processes of the group vanish when whoever adopted them reaps them.
@@ -225,11 +225,40 @@ fn take_child_report(text: &[u8], report: &mut CaseReport) {
     }
 }
 
-fn remove_tree(dir: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+fn remove_tree(dir: &Path, backing: &Path) -> std::io::Result<()> {
+    let removed = std::fs::remove_dir_all(dir).or_else(|error| match error.kind() {
+        // A case that failed left a file that nobody may remove. Behind the mount, which may be what
+        // failed.
+        ErrorKind::PermissionDenied => {
+            unlock(backing)?;
+            std::fs::remove_dir_all(dir)
+        }
+        _ => Err(error),
+    });
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         result => result,
     }
+}
+
+/// Takes the flags from all in a tree that keep it from being removed (ioctl_iflags(2)).
+fn unlock(path: &Path) -> std::io::Result<()> {
+    let metadata = path.symlink_metadata()?;
+    if !metadata.is_dir() && !metadata.is_file() {
+        return Ok(());
+    }
+    let file = std::fs::File::open(path)?;
+    let flags = ioctl_getflags(&file)?;
+    let locks = IFlags::IMMUTABLE | IFlags::APPEND;
+    if flags.intersects(locks) {
+        ioctl_setflags(&file, flags - locks)?;
+    }
+    if metadata.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            unlock(&entry?.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs the case `name` in this process and returns its report as JSON. `dir` is the case's own

@@ -186,6 +186,7 @@ mod tests {
             mounted: None,
             quick: true,
             patience: 1,
+            cuts: 1,
         };
         fs::create_dir_all(backing.join("programs")).unwrap();
         Cx::new(&place, "programs").unwrap()

@@ -18,6 +18,10 @@ use crate::suite::Set;
 /// Each case has a limit of its own; this one is for the program.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Cases that run at a time, on however few processors: what takes longest waits for attributes to
+/// expire.
+const JOBS: u32 = 8;
+
 /// Limit of one case.
 const CASE_LIMIT: Duration = Duration::from_secs(30);
 
@@ -68,6 +72,7 @@ fn run_chosen(
         .arg(place.backing.join(set.name()))
         .args(["--attr-ttl", &format!("{}ms", place.attr_ttl.as_millis())])
         .args(["--patience", &place.patience.to_string()])
+        .args(["--jobs", &JOBS.to_string()])
         .args([
             "--timeout",
             &format!("{}s", CASE_LIMIT.as_secs() * u64::from(place.patience)),

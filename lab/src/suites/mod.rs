@@ -199,6 +199,8 @@ pub struct Place<'a> {
     pub quick: bool,
     /// Factor for all time limits, at least 1: where the kernel is emulated, all takes longer.
     pub patience: u32,
+    /// How many power cuts a suite makes, at least 1.
+    pub cuts: u32,
 }
 
 /// How a mount was made.

@@ -5,11 +5,8 @@ use anyhow::Result;
 
 use super::Place;
 use crate::outcome::SuiteResult;
-use crate::power::cut::{self, CUTS};
+use crate::power::cut;
 use crate::power::shutdown::{Mounter, Shutdown, Unmount};
-
-/// Fixed, so that two runs write the same. The moments fall otherwise all the same.
-const SEED: u64 = 20_260_711;
 
 /// Cuts the power of a file system of its own, which the contestant of `place` serves.
 ///
@@ -27,5 +24,5 @@ pub fn run(place: &Place<'_>) -> Result<SuiteResult> {
         })
     });
     let mut machine = Shutdown::new(place.scratch, mounter, place.patience)?;
-    cut::run(&mut machine, if place.quick { 1 } else { CUTS }, SEED)
+    Ok(cut::run(&mut machine, place.cuts, cut::SEED)?.result)
 }

@@ -59,6 +59,7 @@ pub(super) fn run(args: &Args) -> Result<bool> {
     let manner = Manner {
         quick: true,
         patience: 1,
+        cuts: 1,
     };
     let mut volumes = Volumes::in_files(&paths, &program, false, manner)?;
     let progress = Progress::new(plan.steps());

@@ -41,8 +41,13 @@ fn cell(target: &Target, contestant: &str) -> Markup {
     else {
         return html! { td.none { "–" } };
     };
+    let class = match (of.broken.is_empty(), facts::is_accepted(target, of)) {
+        (true, _) => "same",
+        (false, true) => "accepted",
+        (false, false) => "different",
+    };
     html! {
-        td class=(if of.lost.is_empty() { "same" } else { "different" }) {
+        td class=(class) {
             (facts::power_cuts(of))
             small { (of.cuts) " cuts, " (of.acknowledged) " writes" }
         }

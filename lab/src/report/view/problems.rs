@@ -6,8 +6,6 @@ use crate::report::model::{Report, Target};
 /// What makes a run red.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A write that was acknowledged is not there after a power cut.
-    Lost,
     /// A kernel complained.
     Alarm,
     /// A case differs from ext4, and no exception says why.
@@ -24,7 +22,6 @@ impl Kind {
     /// Of one and of many.
     fn names(self) -> (&'static str, &'static str) {
         match self {
-            Kind::Lost => ("acknowledged write lost", "acknowledged writes lost"),
             Kind::Alarm => ("alarm of a kernel", "alarms of kernels"),
             Kind::Difference => (
                 "difference from ext4 that nothing accepts",
@@ -77,7 +74,6 @@ impl Report {
         }
         not_run.extend(of_targets(not_run_on));
         let kinds = [
-            (Kind::Lost, of_targets(lost)),
             (Kind::Alarm, of_targets(alarms)),
             (Kind::Difference, self.open()),
             (Kind::NotRun, not_run),
@@ -165,17 +161,6 @@ fn alarms(target: &Target) -> Vec<String> {
     let alarms = target.alarms.iter();
     alarms
         .map(|alarm| format!("{}: {}", alarm.kind, alarm.line))
-        .collect()
-}
-
-fn lost(target: &Target) -> Vec<String> {
-    let contestants = target.power_cuts.iter();
-    contestants
-        .flat_map(|of| {
-            of.lost
-                .iter()
-                .map(move |what| format!("{}: {what}", of.contestant))
-        })
         .collect()
 }
 

@@ -63,9 +63,14 @@ fn text_busy(cx: &Cx) -> Checked {
     drop(fd);
     let mut running = Command::new("./program").arg("100").spawn()?;
     let write = open("program", OFlags::WRONLY);
+    let truncate = open("program", OFlags::RDONLY | OFlags::TRUNC);
+    let intact = hash(&read_all("program")?) == hash(&read_all("/bin/sleep")?);
+    let ended = running.try_wait()?;
     running.kill()?;
     running.wait()?;
     cx.observe_code("write while running", &write);
+    cx.observe_code("truncate while running", &truncate);
+    same!((intact, ended), (true, None));
     Ok(())
 }
 
