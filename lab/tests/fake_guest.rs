@@ -340,6 +340,7 @@ impl Lab {
                 clean: true,
             },
             targets,
+            xfstests: None,
         };
         Lab {
             directory,

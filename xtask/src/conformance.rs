@@ -13,7 +13,7 @@ use dynamicfs_lab::images::{self, HOST};
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::power::cut::CUTS;
 use dynamicfs_lab::progress::Progress;
-use dynamicfs_lab::suites::xfstests::{self, Xfstests};
+use dynamicfs_lab::suites::xfstests::Xfstests;
 use dynamicfs_lab::suites::{Programs, Suite, afp, smbtorture};
 use dynamicfs_lab::target::Permissions;
 use dynamicfs_lab::volumes::{Manner, Volumes};
@@ -40,17 +40,8 @@ pub(crate) struct Args {
     /// `lab run` no workloads
     #[arg(long)]
     pub(crate) quick: bool,
-    /// A built tree of xfstests, for the suite of that name, which runs only with it
-    #[arg(long, value_name = "DIR")]
-    pub(crate) xfstests: Option<PathBuf>,
-    /// The group of xfstests to run
-    #[arg(
-        long,
-        value_name = "GROUP",
-        default_value = "generic/quick",
-        requires = "xfstests"
-    )]
-    pub(crate) xfstests_group: String,
+    #[command(flatten)]
+    pub(crate) xfstests: XfstestsArgs,
     /// A program to test instead of dynamicfs; may be an imitation that does not mount FUSE
     #[arg(long, value_name = "PROGRAM", hide = true)]
     pub(crate) command: Option<PathBuf>,
@@ -131,11 +122,40 @@ impl PermissionsChoice {
     }
 }
 
+/// What somebody has who has xfstests.
+#[derive(clap::Args, Clone)]
+pub(crate) struct XfstestsArgs {
+    /// A built tree of xfstests, for the suite of that name, which runs only with it, on this machine
+    #[arg(long, value_name = "DIR")]
+    xfstests: Option<PathBuf>,
+    /// The group of xfstests to run
+    #[arg(
+        long,
+        value_name = "GROUP",
+        default_value = "generic/quick",
+        requires = "xfstests"
+    )]
+    xfstests_group: String,
+}
+
+impl XfstestsArgs {
+    pub(crate) fn is_given(&self) -> bool {
+        self.xfstests.is_some()
+    }
+
+    /// The tree, if one is given that can be run.
+    pub(crate) fn tree(&self) -> Result<Option<Xfstests>> {
+        let tree = self.xfstests.as_ref();
+        tree.map(|tree| Xfstests::new(tree, &self.xfstests_group))
+            .transpose()
+    }
+}
+
 impl Args {
     pub(crate) fn plan(&self) -> Plan {
         let presets = self.preset.presets();
         let mut suites = self.suite.suites();
-        if self.suite == SuiteChoice::All && self.xfstests.is_some() {
+        if self.suite == SuiteChoice::All && self.xfstests.is_given() {
             suites.push(Suite::Xfstests);
         }
         let permissions = match self.permissions {
@@ -153,11 +173,8 @@ impl Args {
     /// Installs and builds what the plan needs. Outside the namespaces: these must outlive them.
     pub(crate) fn prepare(&self, paths: &Paths) -> Result<()> {
         let suites = self.plan().suites;
-        if suites.contains(&Suite::Xfstests) {
-            let Some(tree) = &self.xfstests else {
-                bail!("the suite xfstests needs a tree that you built: --xfstests DIR");
-            };
-            xfstests::check_tree(tree)?;
+        if suites.contains(&Suite::Xfstests) && self.xfstests.tree()?.is_none() {
+            bail!("the suite xfstests needs a tree that you built: --xfstests DIR");
         }
         self.prepare_command(paths)?;
         prepare_suites(paths, &suites)
@@ -197,10 +214,7 @@ impl Args {
     ) -> Result<Conformance> {
         let volumes = self.volumes(paths)?;
         let mut programs = Programs::of(paths);
-        programs.xfstests = self.xfstests.as_ref().map(|tree| Xfstests {
-            tree: tree.clone(),
-            group: self.xfstests_group.clone(),
-        });
+        programs.xfstests = self.xfstests.tree()?;
         let ran = conformance::run(&plan.cells(), &volumes, &programs, progress);
         Ok(judge(HOST, &ran, exceptions))
     }

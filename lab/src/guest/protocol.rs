@@ -14,6 +14,7 @@ use crate::cell::{Cell, Contestant};
 use crate::outcome::SuiteResult;
 use crate::power;
 use crate::power::verify::Loss;
+use crate::suites::xfstests::Xfstests;
 
 /// Version of this language. An agent of another version would answer nonsense.
 pub const PROTOCOL: u32 = 2;
@@ -43,6 +44,8 @@ pub struct Job {
     pub patience: u32,
     /// Power cuts of a suite that makes its own.
     pub cuts: u32,
+    /// For the suite of that name.
+    pub xfstests: Option<Xfstests>,
 }
 
 /// One thing to do.

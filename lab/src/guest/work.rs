@@ -171,7 +171,7 @@ impl Worker {
             patience: job.patience,
             cuts: job.cuts,
         };
-        let (volumes, programs) = match &ground {
+        let (volumes, mut programs) = match &ground {
             Ground::Host { command } => {
                 let paths = Paths::discover();
                 (
@@ -187,6 +187,7 @@ impl Worker {
                 )
             }
         };
+        programs.xfstests.clone_from(&job.xfstests);
         Ok(Worker {
             volumes,
             programs,

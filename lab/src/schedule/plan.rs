@@ -50,6 +50,8 @@ pub struct Request {
     pub permissions: Option<Vec<Permissions>>,
     /// Whether to measure.
     pub workloads: bool,
+    /// Whether there is a tree of xfstests. It runs on the host.
+    pub xfstests: bool,
     /// What is tested.
     pub version: Revision,
     /// The command line, for the report.
@@ -66,7 +68,7 @@ pub fn plan(request: &Request, targets: &[Target]) -> Result<Vec<TargetPlan>> {
     let mut plans = Vec::new();
     let mut available = BTreeSet::new();
     for target in targets {
-        let suites = suites_of(target)?;
+        let suites = request.available_on(target)?;
         available.extend(suites.iter().copied());
         plans.push(request.on(target, suites));
     }
@@ -77,41 +79,44 @@ pub fn plan(request: &Request, targets: &[Target]) -> Result<Vec<TargetPlan>> {
     if let Some(suite) = wanted.into_iter().find(|suite| !available.contains(suite)) {
         let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
         bail!(
-            "the suite {} runs on none of the targets {}; `suites` in vm-images/TARGET.toml says what a \
-             target can run beyond what all can",
+            "the suite {} runs on none of the targets {}; {}",
             suite.name(),
-            names.join(", ")
+            names.join(", "),
+            match suite {
+                Suite::Xfstests =>
+                    "it runs on the host, with a tree that you built: --xfstests DIR",
+                _ =>
+                    "`suites` in vm-images/TARGET.toml says what a target can run beyond what all can",
+            }
         );
     }
     Ok(plans)
 }
 
-/// The suites that a target can run.
-fn suites_of(target: &Target) -> Result<Vec<Suite>> {
-    let mut suites = Suite::EVERYWHERE.to_vec();
-    for name in &target.suites {
-        let suite = Suite::by_name(name).with_context(|| {
-            format!(
-                "vm-images/{}.toml: suites: there is no suite {name:?}",
-                target.name
-            )
-        })?;
-        suites.push(suite);
-    }
-    Ok(suites)
-}
-
 impl Request {
+    /// The suites that a target can run.
+    fn available_on(&self, target: &Target) -> Result<Vec<Suite>> {
+        let mut suites = Suite::EVERYWHERE.to_vec();
+        for name in &target.suites {
+            let suite = Suite::by_name(name).with_context(|| {
+                format!(
+                    "vm-images/{}.toml: suites: there is no suite {name:?}",
+                    target.name
+                )
+            })?;
+            suites.push(suite);
+        }
+        if self.xfstests && target.backend == Backend::Host {
+            suites.push(Suite::Xfstests);
+        }
+        Ok(suites)
+    }
+
     fn on(&self, target: &Target, mut suites: Vec<Suite>) -> TargetPlan {
         let is_host = target.backend == Backend::Host;
         match &self.suites {
             Some(wanted) => suites.retain(|suite| wanted.contains(suite)),
-            // Programs take longest by far where the processor is emulated, and the host runs them at
-            // full size.
-            None if self.is_quick() => {
-                suites.retain(|suite| suite.is_quick() && (is_host || *suite != Suite::Programs));
-            }
-            None => {}
+            None => suites.retain(|&suite| self.has(suite, is_host)),
         }
         let permissions = match &self.permissions {
             None if self.is_quick() && !is_host => Some(vec![Permissions::Kernel]),
@@ -137,12 +142,25 @@ impl Request {
         TargetPlan {
             name: target.name.clone(),
             steps,
-            quick: self.is_quick() && !is_host,
+            quick: !is_host && self.profile != Profile::Nightly,
             cuts: match self.profile {
                 Profile::Nightly => CUTS_NIGHTLY,
                 Profile::Quick | Profile::Full => CUTS,
             },
             alone,
+        }
+    }
+
+    /// Whether the profile has a suite that the target can run.
+    fn has(&self, suite: Suite, is_host: bool) -> bool {
+        match (self.profile, suite) {
+            // Whoever gives a tree wants it run.
+            (_, Suite::Xfstests) => true,
+            // Programs and load generators take longest by far where the processor is emulated, and the
+            // host runs them at full size.
+            (Profile::Quick, Suite::Programs) | (Profile::Full, Suite::Load) => is_host,
+            (Profile::Quick, _) => suite.is_quick(),
+            (Profile::Full | Profile::Nightly, _) => true,
         }
     }
 
@@ -188,6 +206,7 @@ mod tests {
             suites: Some(vec![suite]),
             permissions: None,
             workloads: false,
+            xfstests: false,
             version: Revision {
                 version: String::new(),
                 commit: None,
@@ -207,6 +226,23 @@ mod tests {
         });
         let names: Vec<&str> = with.map(|plan| plan.name.as_str()).collect();
         assert_eq!(names, ["macos-like"]);
+    }
+
+    #[test]
+    fn xfstests_runs_on_the_host_when_there_is_a_tree() {
+        let targets = images::load_all(&Paths::discover()).unwrap();
+        let mut request = request(Suite::Xfstests);
+        let error = plan(&request, &targets).unwrap_err().to_string();
+        assert!(error.contains("--xfstests"), "{error}");
+        request.xfstests = true;
+        request.suites = None;
+        let plans = plan(&request, &targets).unwrap();
+        let with = plans.iter().filter(|plan| {
+            plan.all()
+                .any(|step| matches!(step, Step::Cell(cell) if cell.suite == Suite::Xfstests))
+        });
+        let names: Vec<&str> = with.map(|plan| plan.name.as_str()).collect();
+        assert_eq!(names, ["host"]);
     }
 
     #[test]

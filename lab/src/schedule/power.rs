@@ -57,6 +57,7 @@ impl<'a> Powered<'a> {
             quick: true,
             patience: self.site.patience(),
             cuts: 1,
+            xfstests: None,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::power::cut;
 use crate::progress::Progress;
 use crate::report::PowerCuts;
 use crate::suites::Suite;
+use crate::suites::xfstests::Xfstests;
 
 /// Where a target's guests come from.
 pub trait Site: Sync {
@@ -71,6 +72,7 @@ pub fn run<'a>(
                 while let Some((target, steps)) = next() {
                     let runner = Runner {
                         target,
+                        xfstests: plan.xfstests.as_ref(),
                         rooms,
                         store,
                         progress,
@@ -91,6 +93,7 @@ pub fn run<'a>(
 
 struct Runner<'a> {
     target: &'a TargetPlan,
+    xfstests: Option<&'a Xfstests>,
     rooms: &'a Path,
     store: &'a Store,
     progress: &'a Progress,
@@ -145,6 +148,7 @@ impl Runner<'_> {
                     quick: self.target.quick,
                     patience: site.patience(),
                     cuts: self.target.cuts,
+                    xfstests: self.xfstests.cloned(),
                 };
                 let mut kept = Ok(());
                 let driven = drive(&mut guest, &job, &site.limits(), &mut |event| {

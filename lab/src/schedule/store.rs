@@ -16,6 +16,7 @@ use crate::machine::alarms::Alarm;
 use crate::paths::write_whole;
 use crate::report::{PowerCuts, Revision};
 use crate::suites::Suite;
+use crate::suites::xfstests::Xfstests;
 
 /// What a run is to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub struct RunPlan {
     pub version: Revision,
     /// Where.
     pub targets: Vec<TargetPlan>,
+    /// For the suite of that name.
+    pub xfstests: Option<Xfstests>,
 }
 
 /// What a run is to do on a target.
@@ -135,21 +138,24 @@ impl Store {
         Ok(store)
     }
 
-    /// An earlier run, by its directory.
+    /// An earlier run, by its name in `runs` or its directory.
     ///
     /// # Errors
     ///
     /// When there is none.
-    pub fn open(directory: &Path) -> Result<Self> {
-        if !directory.join(PLAN).is_file() {
-            bail!(
-                "{} is not a run of the lab: it has no {PLAN}",
-                directory.display()
-            );
+    pub fn open(runs: &Path, run: &Path) -> Result<Self> {
+        let candidates = [run.to_owned(), runs.join(run)];
+        let found = candidates
+            .into_iter()
+            .find(|directory| directory.join(PLAN).is_file());
+        match found {
+            Some(directory) => Ok(Store { directory }),
+            None => bail!(
+                "{} is not a run of the lab: it has no {PLAN}, here or in {}",
+                run.display(),
+                runs.display()
+            ),
         }
-        Ok(Store {
-            directory: directory.to_owned(),
-        })
     }
 
     /// The newest run in `runs`.
@@ -301,6 +307,7 @@ mod tests {
                 commit: None,
                 clean: true,
             },
+            xfstests: None,
             targets: Vec::new(),
         }
     }
@@ -333,9 +340,14 @@ mod tests {
         assert_ne!(first.name(), second.name());
         assert_eq!(Store::last(runs.path()).unwrap().name(), second.name());
         assert_eq!(
-            Store::open(first.directory()).unwrap().plan().unwrap(),
+            Store::open(runs.path(), Path::new(&first.name()))
+                .unwrap()
+                .plan()
+                .unwrap(),
             plan()
         );
-        assert!(Store::open(runs.path()).is_err());
+        let by_directory = Store::open(Path::new("/nowhere"), first.directory());
+        assert_eq!(by_directory.unwrap().name(), first.name());
+        assert!(Store::open(runs.path(), Path::new("another")).is_err());
     }
 }

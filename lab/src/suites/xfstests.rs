@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use roxmltree::{Document, Node};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
+use serde::{Deserialize, Serialize};
 
 use super::{Mounted, Place, Programs, fresh_directory};
 use crate::outcome::{Case, Outcome, SuiteResult};
@@ -26,7 +27,7 @@ use crate::target::mount_options;
 use crate::tools::{find_program, path_with, script};
 
 /// What to run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Xfstests {
     /// The built tree.
     pub tree: PathBuf,
@@ -60,12 +61,22 @@ const USERS: [(&str, u32); 3] = [
     ("123456-fsgqa", 61_003),
 ];
 
-/// Whether `tree` can be run.
-///
-/// # Errors
-///
-/// When it is no xfstests, or is not built.
-pub fn check_tree(tree: &Path) -> Result<()> {
+impl Xfstests {
+    /// A group of a tree, if that can be run.
+    ///
+    /// # Errors
+    ///
+    /// When it is no xfstests, or is not built.
+    pub fn new(tree: &Path, group: &str) -> Result<Self> {
+        check_tree(tree)?;
+        Ok(Xfstests {
+            tree: tree.canonicalize()?,
+            group: group.to_owned(),
+        })
+    }
+}
+
+fn check_tree(tree: &Path) -> Result<()> {
     for file in ["check", "ltp/fsstress", "tests/generic/group.list"] {
         ensure!(
             tree.join(file).is_file(),

@@ -21,7 +21,9 @@ use dynamicfs_lab::{exceptions, tools};
 use super::build::chosen;
 use super::review;
 use crate::build::build;
-use crate::conformance::{PermissionsChoice, PresetChoice, SuiteChoice, prepare_suites};
+use crate::conformance::{
+    PermissionsChoice, PresetChoice, SuiteChoice, XfstestsArgs, prepare_suites,
+};
 use crate::terminal;
 
 /// Runs suites and workloads on ext4 and on presets, on each target, and compares.
@@ -49,25 +51,27 @@ pub(crate) struct Args {
     /// profile kernel]
     #[arg(long, value_enum)]
     permissions: Option<PermissionsChoice>,
+    #[command(flatten)]
+    xfstests: XfstestsArgs,
     /// Measure nothing
     #[arg(long)]
     no_workloads: bool,
     /// How many guests run at a time
     #[arg(long, value_name = "N", default_value_t = 2)]
     guests: usize,
-    /// Go on with an earlier run: the newest, or the one in this directory. What it was to do counts, not
-    /// the other options
+    /// Go on with an earlier run: the newest, or the one of this name or directory. What it was to do
+    /// counts, not the other options
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]
     resume: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ProfileChoice {
-    /// The targets that tell most, smaller amounts in guests
+    /// The targets that tell most, and what is done with them in 20 minutes
     Quick,
     /// Every target
     Full,
-    /// Every target, and the amounts of a night
+    /// Every target, with the load generators, 50 power cuts each, and the host's amounts in guests
     Nightly,
 }
 
@@ -156,6 +160,7 @@ impl Args {
             suites: Some(suites).filter(|suites: &Vec<_>| !suites.is_empty()),
             permissions: self.permissions.map(PermissionsChoice::permissions),
             workloads: !self.no_workloads,
+            xfstests: self.xfstests.is_given(),
             version: version.clone(),
             command: command.clone(),
         };
@@ -165,6 +170,7 @@ impl Args {
             command,
             version,
             targets: schedule::plan(&request, &targets)?,
+            xfstests: self.xfstests.tree()?,
         })
     }
 }
@@ -209,6 +215,6 @@ fn open(paths: &Paths, run: &Path) -> Result<Store> {
     if run.as_os_str().is_empty() {
         Store::last(&paths.runs())
     } else {
-        Store::open(run)
+        Store::open(&paths.runs(), run)
     }
 }
