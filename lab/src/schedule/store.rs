@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::guest::protocol::{Step, StepOutcome};
+use crate::images::HOST;
 use crate::machine::Accelerator;
 use crate::machine::alarms::Alarm;
 use crate::paths::write_whole;
@@ -51,9 +52,10 @@ pub struct TargetPlan {
 }
 
 impl RunPlan {
-    /// The suites that it has somewhere.
-    pub fn suites(&self) -> Vec<Suite> {
-        let steps = self.targets.iter().flat_map(TargetPlan::all);
+    /// The suites that it has on the host. Guests bring what theirs need.
+    pub fn suites_on_host(&self) -> Vec<Suite> {
+        let host = self.targets.iter().filter(|target| target.name == HOST);
+        let steps = host.flat_map(TargetPlan::all);
         let suites: BTreeSet<Suite> = steps
             .filter_map(|step| match step {
                 Step::Cell(cell) => Some(cell.suite),

@@ -179,7 +179,7 @@ impl Args {
 fn prepare(paths: &Paths, plan: &RunPlan, targets: &[Target]) -> Result<()> {
     let guests: Vec<&Target> = targets.iter().filter(|one| one.guest.is_some()).collect();
     prepare_guests(paths, &guests)?;
-    prepare_suites(paths, &plan.suites())?;
+    prepare_suites(paths, &plan.suites_on_host())?;
     if plan.targets.iter().any(|target| !target.alone.is_empty()) {
         tools::ensure_packages(tools::BENCH_PACKAGES)?;
     }
