@@ -243,7 +243,7 @@ impl<G: BorrowMut<Guest>> Driver<G> {
             .wait(GRACE)
             .unwrap_or_else(|_| "its stream ended, and it goes on".to_owned());
         format!(
-            "the guest died ({ending}); its last lines:\n{}",
+            "the guest died ({ending}); {}",
             self.tail()
         )
     }

@@ -3,6 +3,8 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::exit;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -17,6 +19,8 @@ use dynamicfs_lab::report::runs;
 use dynamicfs_lab::schedule::{self, Request, RunPlan, Sites, Store, assemble};
 use dynamicfs_lab::suites::Suite;
 use dynamicfs_lab::{exceptions, tools};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::build::chosen;
 use super::review;
@@ -93,6 +97,7 @@ pub(super) fn run(args: &Args) -> Result<bool> {
     let targets = chosen(&paths, &names)?;
     if !namespace::is_isolated() {
         prepare(&paths, &plan, &targets)?;
+        tell_when_interrupted()?;
     }
     namespace::isolate()?;
     let store = match &args.resume {
@@ -107,6 +112,20 @@ pub(super) fn run(args: &Args) -> Result<bool> {
     print!("{}", terminal::report(&report));
     println!("report: {}", store.directory().join(runs::HTML).display());
     Ok(review::compare(&report, &paths)? && report.is_clean())
+}
+
+/// A run that is interrupted says how it goes on. What it started and mounted ends with this process.
+fn tell_when_interrupted() -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            eprintln!(
+                "\ninterrupted; results are kept, and `cargo xtask lab run --resume` does what is missing"
+            );
+            exit(128 + signal);
+        }
+    });
+    Ok(())
 }
 
 /// Does what is missing of the run.
