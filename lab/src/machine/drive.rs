@@ -242,10 +242,7 @@ impl<G: BorrowMut<Guest>> Driver<G> {
             .borrow_mut()
             .wait(GRACE)
             .unwrap_or_else(|_| "its stream ended, and it goes on".to_owned());
-        format!(
-            "the guest died ({ending}); {}",
-            self.tail()
-        )
+        format!("the guest died ({ending}); {}", self.tail())
     }
 
     /// Asks what hangs, and gives up.

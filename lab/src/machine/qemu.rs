@@ -246,8 +246,12 @@ impl Qemu {
             arguments.extend([
                 "-drive".to_owned(),
                 // A guest's flush is not passed to the machine's own disk: a guest that is killed loses
-                // what it has not written, never what it has.
-                format!("if=none,id=disk{number},file={file},format=raw,cache=unsafe,discard=unmap{writes}"),
+                // what it has not written, never what it has. No locks: user-mode Linux locks what it
+                // only reads too, and guests share what they only read.
+                format!(
+                    "if=none,id=disk{number},file={file},file.locking=off,format=raw,cache=unsafe,\
+                     discard=unmap{writes}"
+                ),
                 "-device".to_owned(),
                 format!("virtio-blk-pci,drive=disk{number}"),
             ]);
