@@ -95,11 +95,6 @@ impl Caller {
         Ok(self.stdin.write_all(b"\n")?)
     }
 
-    /// Its process.
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Whether its process runs, without a call that failed.
     pub(super) fn is_calling(&mut self) -> Result<bool> {
         while let Ok(said) = self.said.try_recv() {
