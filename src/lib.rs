@@ -18,7 +18,7 @@ pub mod writeback;
 
 pub use cache::XAttrCache;
 pub use config::{
-    ConfigError, ConfigErrors, IoMode, KernelFeatures, Layers, LockMode, MountOption,
+    ConfigError, ConfigErrors, IoMode, KernelFeatures, Layers, LockMode, MountOption, OpenPolicy,
     OptimizedFUSEConfig, Origin, ParsedOptions, Preset, ReadDirPlus, Resolved, parse_mount_options,
 };
 pub use filesystem::{DynamicFS, LockManager};

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::names::UnknownName;
 use super::units::{self, ValueError};
-use super::{IoMode, KernelFeatures, LockMode, OptimizedFUSEConfig as Config, ReadDirPlus};
+use super::{
+    IoMode, KernelFeatures, LockMode, OpenPolicy, OptimizedFUSEConfig as Config, ReadDirPlus,
+};
 
 /// What the names of all environment variables begin with.
 pub(super) const PREFIX: &str = "DYNAMICFS_";
@@ -346,6 +348,7 @@ static FIELDS: &[Field] = table! {
     max_background, max_background, "asynchronous requests in flight",
         count!(max_background: u16, 1..=65_535);
     io_mode, io_mode, "the path of file data", choice!(io_mode: IoMode);
+    open, open, "whether opening a file is a request", choice!(open: OpenPolicy);
     lock_mode, lock_mode, "who arbitrates file locks", choice!(lock_mode: LockMode);
     readdirplus, readdirplus, "attributes with directory listings",
         choice!(readdirplus: ReadDirPlus);

@@ -34,6 +34,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::platform::Platform;
+
 /// How file data move between an application and the storage.
 ///
 /// An enum and not a set of switches: the kernel excludes the combinations (with
@@ -55,6 +57,23 @@ pub enum IoMode {
     WriteThrough,
     /// No page cache: each read and each write is a request (`FOPEN_DIRECT_IO`).
     Direct,
+}
+
+/// Whether open(2) of a file is a request.
+///
+/// A choice for a whole mount: the kernel takes the answer `ENOSYS` to one OPEN for all later ones
+/// (`fc->no_open` in `fs/fuse/file.c`), and passthrough needs the answer of OPEN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpenPolicy {
+    /// The library chooses; at present as [`Passthrough`](OpenPolicy::Passthrough).
+    Auto,
+    /// Each open and each last close is a request, and data can go by passthrough.
+    Passthrough,
+    /// Neither opens nor closes are requests; reads go through the page cache of the mount, which keeps
+    /// small files between opens. Needs a storage that works without open files
+    /// ([`StorageCapabilities::without_open`](crate::storage::StorageCapabilities::without_open)).
+    Stateless,
 }
 
 /// Who arbitrates fcntl(2) and flock(2) locks.
@@ -164,6 +183,9 @@ pub struct OptimizedFUSEConfig {
 
     /// The path of file data. Default passthrough.
     pub io_mode: IoMode,
+    /// Whether open(2) is a request. Default auto: large files then move at the speed of the storage,
+    /// where a stateless mount opens small ones ten times as fast.
+    pub open: OpenPolicy,
     /// Who arbitrates locks. Default the kernel.
     pub lock_mode: LockMode,
     /// Attributes with directory listings. Default auto.
@@ -180,6 +202,12 @@ pub struct OptimizedFUSEConfig {
 }
 
 impl OptimizedFUSEConfig {
+    /// Whether nobody but root can enter the mount: then a check of permissions could only say yes.
+    pub(crate) fn only_root_enters(&self) -> bool {
+        let is_linux = Platform::CURRENT == Platform::Linux;
+        is_linux && !self.allow_other && rustix::process::geteuid().is_root()
+    }
+
     /// Lifetime of cached attributes.
     pub fn attr_timeout(&self) -> Duration {
         timeout(self.attr_timeout_secs, self.attr_timeout_millis)

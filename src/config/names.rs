@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::{IoMode, KernelFeatures, LockMode, Preset, ReadDirPlus};
+use super::{IoMode, KernelFeatures, LockMode, OpenPolicy, Preset, ReadDirPlus};
 
 /// A text that is none of an enumeration's names.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -65,6 +65,7 @@ names! {
         WriteThrough = "write-through",
         Direct = "direct",
     }
+    OpenPolicy { Auto = "auto", Passthrough = "passthrough", Stateless = "stateless" }
     LockMode { Kernel = "kernel", Daemon = "daemon" }
     ReadDirPlus { Off = "off", Auto = "auto", On = "on" }
     KernelFeatures { Minimal = "minimal", All = "all" }
@@ -94,6 +95,7 @@ mod tests {
     fn names_agree_with_serde() {
         agrees::<Preset>(Preset::NAMES);
         agrees::<IoMode>(IoMode::NAMES);
+        agrees::<OpenPolicy>(OpenPolicy::NAMES);
         agrees::<LockMode>(LockMode::NAMES);
         agrees::<ReadDirPlus>(ReadDirPlus::NAMES);
         agrees::<KernelFeatures>(KernelFeatures::NAMES);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{IoMode, KernelFeatures, LockMode, OptimizedFUSEConfig, ReadDirPlus};
+use super::{IoMode, KernelFeatures, LockMode, OpenPolicy, OptimizedFUSEConfig, ReadDirPlus};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -67,6 +67,7 @@ impl OptimizedFUSEConfig {
             max_write_size: MIB,
             max_background: 64,
             io_mode: IoMode::Passthrough,
+            open: OpenPolicy::Auto,
             lock_mode: LockMode::Kernel,
             readdirplus: ReadDirPlus::Auto,
             kernel_features: KernelFeatures::All,

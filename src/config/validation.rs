@@ -2,7 +2,7 @@
 
 use super::error::{ConfigError, ConfigErrors, assignment};
 use super::fields::{fields, find};
-use super::{IoMode, KernelFeatures, OptimizedFUSEConfig, Origin};
+use super::{IoMode, KernelFeatures, LockMode, OpenPolicy, OptimizedFUSEConfig, Origin};
 
 /// The least that a write buffer can be of use with: one page.
 const SMALLEST_BUFFER: usize = 4096;
@@ -39,6 +39,7 @@ impl Conflict {
 /// Every contradiction in `config`.
 pub(super) fn conflicts(config: &OptimizedFUSEConfig) -> Vec<Conflict> {
     let kernel_writeback = config.io_mode == IoMode::WritebackCache;
+    let stateless = config.open == OpenPolicy::Stateless;
     let rules = [
         (
             kernel_writeback && !config.enable_writeback,
@@ -61,6 +62,28 @@ pub(super) fn conflicts(config: &OptimizedFUSEConfig) -> Vec<Conflict> {
                 rule: "writeback needs a buffer of at least 4KiB",
             },
         ),
+        (
+            stateless && config.io_mode == IoMode::Direct,
+            Conflict {
+                settings: &["open", "io_mode"],
+                rule: "direct I/O is part of the answer to an open, so open must not be stateless",
+            },
+        ),
+        (
+            stateless && config.lock_mode == LockMode::Daemon,
+            Conflict {
+                settings: &["open", "lock_mode"],
+                rule: "the daemon takes locks away at a close that it is told of, so open must not be \
+                       stateless",
+            },
+        ),
+        (
+            stateless && config.kernel_features == KernelFeatures::Minimal,
+            Conflict {
+                settings: &["open", "kernel_features"],
+                rule: "opening without a request is a kernel feature, kernel_features must be all",
+            },
+        ),
     ];
     let broken = rules.into_iter().filter(|(broken, _)| *broken);
     broken.map(|(_, conflict)| conflict).collect()
@@ -72,7 +95,8 @@ impl OptimizedFUSEConfig {
     /// Ranges are those of the fields' documentation; `max_read_size` and `max_write_size` are
     /// also multiples of 4 KiB, because requests are made of pages. Contradictions: the I/O mode
     /// [`WritebackCache`](IoMode::WritebackCache) without `enable_writeback` or with
-    /// [`KernelFeatures::Minimal`], and `enable_writeback` without a buffer of a page. What a kernel
+    /// [`KernelFeatures::Minimal`], `enable_writeback` without a buffer of a page, and
+    /// [`OpenPolicy::Stateless`] with direct I/O, locks in the daemon or minimal features. What a kernel
     /// or a storage lacks is not an error here: the mount falls back and says so.
     ///
     /// # Errors

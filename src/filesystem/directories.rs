@@ -1,11 +1,18 @@
 //! Operations on open directories.
 
 use super::{DirPlusEntry, DynamicFS, FileAccess, Opened};
-use crate::storage::{Caller, DirEntry, DirSink, Fh, FileKind, Ino, Result};
+use crate::storage::{Caller, DirEntry, DirSink, Errno, Fh, FileKind, Ino, Result};
 
 impl DynamicFS {
     /// Opens a directory. `Cached { keep }` says whether the kernel may use the listing it has.
+    ///
+    /// # Errors
+    /// Besides those of the storage `ENOSYS`, on a mount where opening directories is no request: the
+    /// kernel takes it for all of them, and keeps every listing as long as the directory does not change.
     pub fn opendir(&self, caller: &Caller, ino: Ino) -> Result<Opened> {
+        if self.policy().stateless_directories {
+            return Err(Errno::NOSYS);
+        }
         let fh = self.storage.opendir(caller, ino)?;
         let policy = self.policy();
         let access = if policy.keep_cache {
@@ -31,9 +38,7 @@ impl DynamicFS {
         offset: u64,
         sink: &mut dyn FnMut(&DirEntry<'_>, FileKind) -> DirSink,
     ) -> Result<()> {
-        if offset == 0 {
-            self.listings.begin(ino);
-        }
+        self.note_listing(ino, offset);
         self.storage.readdir(ino, fh, offset, &mut |dirent| {
             match dirent.kind.or_else(|| self.kind_of(caller, ino, dirent)) {
                 Some(kind) => sink(dirent, kind),
@@ -41,6 +46,19 @@ impl DynamicFS {
                 None => DirSink::Taken,
             }
         })
+    }
+
+    /// A listing is kept no longer than the names that came with it: see [`Listings`](super::Listings).
+    fn note_listing(&self, ino: Ino, offset: u64) {
+        if offset != 0 {
+            return;
+        }
+        let policy = self.policy();
+        if policy.stateless_directories {
+            self.invalidator.listing(ino, policy.entry_ttl);
+        } else {
+            self.listings.begin(ino);
+        }
     }
 
     fn kind_of(&self, caller: &Caller, parent: Ino, dirent: &DirEntry<'_>) -> Option<FileKind> {
@@ -58,9 +76,7 @@ impl DynamicFS {
         offset: u64,
         sink: &mut dyn FnMut(&DirPlusEntry<'_>) -> DirSink,
     ) -> Result<()> {
-        if offset == 0 {
-            self.listings.begin(ino);
-        }
+        self.note_listing(ino, offset);
         self.storage
             .readdirplus(caller, ino, fh, offset, &mut |dirent, entry| {
                 let is_dots = dirent.name == "." || dirent.name == "..";

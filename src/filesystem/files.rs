@@ -8,11 +8,18 @@ use rustix::fs::OFlags;
 use super::opens::{OpenMode, is_mappable_writable};
 use super::{DynamicFS, EntryAnswer, FileAccess, Opened};
 use crate::config::IoMode;
-use crate::storage::{Caller, CreateMode, Errno, Fh, Ino, OpenFlags, Result, SeekTo};
+use crate::storage::{Caller, CreateMode, Errno, Fh, Ino, NO_HANDLE, OpenFlags, Result, SeekTo};
 
 impl DynamicFS {
     /// Opens a file.
+    ///
+    /// # Errors
+    /// Besides those of the storage `ENOSYS`, on a mount where opens are no requests: the kernel takes it
+    /// for all files.
     pub fn open(&self, caller: &Caller, ino: Ino, flags: OpenFlags) -> Result<Opened> {
+        if self.policy().stateless_files {
+            return Err(Errno::NOSYS);
+        }
         let truncates = flags.contains(OFlags::TRUNC);
         if truncates && self.opens.is_executed(ino) {
             return Err(Errno::TXTBSY);
@@ -37,8 +44,33 @@ impl DynamicFS {
         flags: OpenFlags,
     ) -> Result<(EntryAnswer, Opened)> {
         let (entry, fh) = self.storage.create(caller, parent, name, mode, flags)?;
-        let opened = self.admit(entry.attr.ino, fh, flags);
-        Ok((self.answer(entry), opened))
+        let ino = entry.attr.ino;
+        if self.policy().stateless_files {
+            // No RELEASE will come.
+            self.storage.release(ino, fh)?;
+            return Ok((self.answer(entry), self.unopened()));
+        }
+        let opened = self.admit(ino, fh, flags);
+        let mut answer = self.answer(entry);
+        if let EntryAnswer::Found { attr, attr_ttl, .. } = &mut answer
+            && attr.size == 0
+        {
+            // A mapping of it cannot be written to before it grows, and that the kernel notices. So its
+            // name and attributes may be kept, whatever comes after.
+            *attr_ttl = entry.attr_ttl.unwrap_or(self.policy().attr_ttl);
+        }
+        Ok((answer, opened))
+    }
+
+    /// A file on a mount where opens are no requests.
+    fn unopened(&self) -> Opened {
+        Opened {
+            fh: NO_HANDLE,
+            access: FileAccess::Cached {
+                keep: self.policy().keep_cache,
+            },
+            no_flush: self.policy().no_flush,
+        }
     }
 
     /// Decides the way of the data for a file that the storage has just opened.
@@ -89,7 +121,14 @@ impl DynamicFS {
     }
 
     /// A descriptor was closed.
+    ///
+    /// # Errors
+    /// Besides those of the storage `ENOSYS`, on a mount where closes are no requests: the kernel takes it
+    /// for all files.
     pub fn flush(&self, ino: Ino, fh: Fh, lock_owner: u64) -> Result<()> {
+        if self.policy().stateless_files && self.policy().no_flush {
+            return Err(Errno::NOSYS);
+        }
         self.release_posix_locks(ino, lock_owner);
         self.data_path.flush_inode(ino)?;
         self.storage.flush(ino, fh)
@@ -97,6 +136,10 @@ impl DynamicFS {
 
     /// The open file is gone.
     pub fn release(&self, ino: Ino, fh: Fh, flags: OpenFlags) -> Result<()> {
+        if self.policy().stateless_files {
+            // Of a file that was created before the kernel knew that it need not send this.
+            return Ok(());
+        }
         self.release_file_locks(ino, fh);
         let flushed = self.data_path.flush_inode(ino);
         self.data_path.closed(ino);

@@ -6,11 +6,13 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::listings::Expiry;
 use crate::storage::Ino;
 
 /// Notifications waiting at most. More than that means that the kernel is stuck behind them; what
@@ -27,9 +29,21 @@ pub trait KernelNotifier: Send {
 }
 
 enum Message {
+    /// The listing of a directory is to be dropped at that moment.
+    Listing {
+        ino: Ino,
+        due: Instant,
+    },
     Attach(Box<dyn KernelNotifier>),
-    Inode { ino: Ino, offset: i64, len: i64 },
-    Entry { parent: Ino, name: OsString },
+    Inode {
+        ino: Ino,
+        offset: i64,
+        len: i64,
+    },
+    Entry {
+        parent: Ino,
+        name: OsString,
+    },
 }
 
 /// The queue and its thread.
@@ -90,16 +104,30 @@ impl Invalidator {
         self.send(Message::Entry { parent, name });
     }
 
+    /// A listing of `ino` starts now: drops what the kernel keeps of it after `lifetime`, unless another
+    /// starts before.
+    pub(super) fn listing(&self, ino: Ino, lifetime: Duration) {
+        let due = Instant::now() + lifetime;
+        self.send(Message::Listing { ino, due });
+    }
+
     /// Invalidations taken from the queue since the mount.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
     fn send(&self, message: Message) {
-        if let Some(queue) = &*self.queue.lock()
-            && let Err(TrySendError::Full(_)) = queue.try_send(message)
-        {
-            tracing::warn!("the queue of invalidations is full; one was dropped");
+        let Some(queue) = &*self.queue.lock() else {
+            return;
+        };
+        match queue.try_send(message) {
+            // What is shown stays right without it.
+            Ok(()) | Err(TrySendError::Full(Message::Listing { .. })) => {}
+            Err(TrySendError::Full(_)) => {
+                tracing::warn!("the queue of invalidations is full; one was dropped");
+            }
+            // Its thread is gone, which said so itself.
+            Err(TrySendError::Disconnected(_)) => {}
         }
     }
 
@@ -122,17 +150,36 @@ impl Drop for Invalidator {
 
 fn deliver(messages: Receiver<Message>, counter: &AtomicU64) {
     let mut notifier: Option<Box<dyn KernelNotifier>> = None;
-    for message in messages {
-        let sent = match (message, &notifier) {
-            (Message::Attach(new), _) => {
+    let mut expiry = Expiry::default();
+    loop {
+        let message = match expiry.next_due() {
+            None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(due) => messages.recv_timeout(due.saturating_duration_since(Instant::now())),
+        };
+        let Some(kernel) = &notifier else {
+            match message {
+                Ok(Message::Attach(new)) => notifier = Some(new),
+                Ok(_) => {}
+                Err(_) => return,
+            }
+            continue;
+        };
+        let sent = match message {
+            Ok(Message::Attach(new)) => {
                 notifier = Some(new);
                 continue;
             }
-            (Message::Inode { ino, offset, len }, Some(kernel)) => {
-                kernel.inval_inode(ino, offset, len)
+            Ok(Message::Listing { ino, due }) => {
+                expiry.add(ino, due);
+                continue;
             }
-            (Message::Entry { parent, name }, Some(kernel)) => kernel.inval_entry(parent, &name),
-            (_, None) => continue,
+            Ok(Message::Inode { ino, offset, len }) => kernel.inval_inode(ino, offset, len),
+            Ok(Message::Entry { parent, name }) => kernel.inval_entry(parent, &name),
+            Err(RecvTimeoutError::Timeout) => match expiry.take(Instant::now()) {
+                Some(directory) => kernel.inval_inode(directory, 0, 0),
+                None => continue,
+            },
+            Err(RecvTimeoutError::Disconnected) => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = sent {

@@ -31,8 +31,8 @@ mod xattrs;
 pub use answers::{AttrAnswer, DirPlusEntry, EntryAnswer, FileAccess, Opened};
 pub use invalidation::{Invalidator, KernelNotifier};
 pub use locks::{Conflict, LockKind, LockManager, LockRange, LockRequest, LockType, WaitId};
-pub(crate) use policy::names_must_expire;
 pub use policy::{Granted, Policy};
+pub(crate) use policy::{names_must_expire, wants_stateless_files};
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -110,6 +110,11 @@ impl DynamicFS {
     /// The configuration, as it was asked for.
     pub fn config(&self) -> &OptimizedFUSEConfig {
         &self.config
+    }
+
+    /// The mount is made with an option by which others than its owner enter.
+    pub(crate) fn let_others_in(&mut self) {
+        self.config.allow_other = true;
     }
 
     /// What the storage is.

@@ -31,6 +31,9 @@ impl DynamicFS {
         }
         self.listings.forget(ino);
         self.data_path.forget(ino);
+        if self.policy().stateless_files {
+            self.data_path.closed(ino);
+        }
         self.storage.forget(ino, nlookup);
     }
 

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::config::{IoMode, KernelFeatures, LockMode, OptimizedFUSEConfig};
+use crate::config::{IoMode, KernelFeatures, LockMode, OpenPolicy, OptimizedFUSEConfig};
 use crate::storage::StorageCapabilities;
 
 /// The grants of the kernel that change how this side behaves.
@@ -15,6 +15,11 @@ pub struct Granted {
     pub writeback_cache: bool,
     /// The kernel drops cached pages when it learns of a new size or modification time.
     pub auto_inval_data: bool,
+    /// The kernel takes `ENOSYS` to an OPEN for all files (`FUSE_NO_OPEN_SUPPORT`, which it announces and
+    /// nobody asks for).
+    pub no_open: bool,
+    /// The same for OPENDIR and directories (`FUSE_NO_OPENDIR_SUPPORT`).
+    pub no_opendir: bool,
 }
 
 /// The decisions for a mount. Constant after the handshake, except that the first refusal of a
@@ -35,6 +40,12 @@ pub struct Policy {
     pub keep_cache: bool,
     /// A close sends no request.
     pub no_flush: bool,
+    /// Opening and closing a file are no requests.
+    pub stateless_files: bool,
+    /// Why they are, although [`OpenPolicy::Stateless`] was asked for.
+    pub stateless_refusal: Option<&'static str>,
+    /// Opening and closing a directory are no requests.
+    pub stateless_directories: bool,
     passthrough_refused: OnceLock<String>,
 }
 
@@ -47,17 +58,31 @@ impl Policy {
         let (io_mode, io_mode_reason) = effective_io_mode(config, storage, granted);
         let names_expire = names_must_expire(config);
         let name_ttl = |ttl| if names_expire { Duration::ZERO } else { ttl };
+        let entry_ttl = name_ttl(config.entry_timeout());
+        let stateless = stateless_files(config, storage, granted);
         Policy {
             io_mode,
             io_mode_reason,
             attr_ttl: config.attr_timeout(),
-            entry_ttl: name_ttl(config.entry_timeout()),
+            entry_ttl,
             negative_ttl: name_ttl(config.negative_timeout()),
             keep_cache: config.kernel_features == KernelFeatures::All && granted.auto_inval_data,
             no_flush: config.kernel_features == KernelFeatures::All
                 && config.lock_mode == LockMode::Kernel
                 && !storage.flush_on_close
-                && io_mode == IoMode::Passthrough,
+                && (io_mode == IoMode::Passthrough || stateless.is_ok())
+                && io_mode != IoMode::WritebackCache,
+            stateless_files: stateless.is_ok(),
+            stateless_refusal: stateless
+                .err()
+                .filter(|_| config.open == OpenPolicy::Stateless),
+            // A listing that may not be kept at all is one of an open directory.
+            stateless_directories: config.kernel_features == KernelFeatures::All
+                && granted.no_opendir
+                && granted.auto_inval_data
+                && storage.without_open.directories
+                && opens_are_checked(config)
+                && !entry_ttl.is_zero(),
             passthrough_refused: OnceLock::new(),
         }
     }
@@ -86,6 +111,44 @@ pub(crate) fn names_must_expire(config: &OptimizedFUSEConfig) -> bool {
     config.allow_other && !config.default_permissions
 }
 
+/// Whether somebody else than the storage sees to it that an open is permitted: the kernel, or the
+/// mount, which only root enters.
+fn opens_are_checked(config: &OptimizedFUSEConfig) -> bool {
+    config.default_permissions || config.only_root_enters()
+}
+
+/// Whether opens of files are to be no requests, as far as that is known before the handshake; or why
+/// not.
+pub(crate) fn wants_stateless_files(
+    config: &OptimizedFUSEConfig,
+    storage: &StorageCapabilities,
+) -> Result<(), &'static str> {
+    if config.open != OpenPolicy::Stateless {
+        Err("open is not stateless")
+    } else if !storage.without_open.files {
+        Err("the storage needs files to be opened")
+    } else if !opens_are_checked(config) {
+        Err("the storage checks permissions when a file is opened")
+    } else {
+        Ok(())
+    }
+}
+
+fn stateless_files(
+    config: &OptimizedFUSEConfig,
+    storage: &StorageCapabilities,
+    granted: Granted,
+) -> Result<(), &'static str> {
+    wants_stateless_files(config, storage)?;
+    if !granted.no_open {
+        Err("this kernel opens every file with a request")
+    } else if !granted.auto_inval_data {
+        Err("the kernel did not grant AUTO_INVAL_DATA, without which pages would stay for ever")
+    } else {
+        Ok(())
+    }
+}
+
 fn effective_io_mode(
     config: &OptimizedFUSEConfig,
     storage: &StorageCapabilities,
@@ -101,6 +164,9 @@ fn effective_io_mode(
     match config.io_mode {
         IoMode::Passthrough if !storage.kernel_backed => {
             without_passthrough("the storage has no kernel-backed files")
+        }
+        IoMode::Passthrough if wants_stateless_files(config, storage).is_ok() => {
+            without_passthrough("open is stateless, and passthrough needs the answer to OPEN")
         }
         IoMode::Passthrough if !granted.passthrough => {
             without_passthrough("the kernel did not grant passthrough")
@@ -123,12 +189,18 @@ mod tests {
         posix_acls: true,
         exclusive: false,
         flush_on_close: false,
+        without_open: crate::storage::WithoutOpen {
+            files: true,
+            directories: true,
+        },
     };
 
     const ALL: Granted = Granted {
         passthrough: true,
         writeback_cache: false,
         auto_inval_data: true,
+        no_open: true,
+        no_opendir: true,
     };
 
     #[test]
@@ -145,6 +217,34 @@ mod tests {
         let baseline = Policy::new(&OptimizedFUSEConfig::baseline(), &KERNEL_BACKED, ALL);
         assert_eq!(baseline.io_mode, IoMode::WriteThrough);
         assert!(!baseline.keep_cache && !baseline.no_flush);
+        assert!(!baseline.stateless_directories);
+    }
+
+    #[test]
+    fn a_stateless_mount_has_no_passthrough_and_says_why_it_is_not_one() {
+        let mut config = OptimizedFUSEConfig::balanced();
+        let policy = Policy::new(&config, &KERNEL_BACKED, ALL);
+        assert!(!policy.stateless_files && policy.stateless_refusal.is_none());
+        config.open = OpenPolicy::Stateless;
+        let policy = Policy::new(&config, &KERNEL_BACKED, ALL);
+        assert!(policy.stateless_files && policy.no_flush);
+        assert_eq!(policy.io_mode, IoMode::WriteThrough);
+        for granted in [
+            Granted {
+                no_open: false,
+                ..ALL
+            },
+            Granted {
+                auto_inval_data: false,
+                ..ALL
+            },
+        ] {
+            let policy = Policy::new(&config, &KERNEL_BACKED, granted);
+            assert!(!policy.stateless_files && policy.stateless_refusal.is_some());
+        }
+        config.default_permissions = false;
+        let policy = Policy::new(&config, &KERNEL_BACKED, ALL);
+        assert!(!policy.stateless_files && !policy.stateless_directories);
     }
 
     #[test]
@@ -156,7 +256,7 @@ mod tests {
         let granted = Granted {
             passthrough: false,
             writeback_cache: true,
-            auto_inval_data: true,
+            ..ALL
         };
         let fast = Policy::new(&OptimizedFUSEConfig::high_performance(), &storage, granted);
         assert_eq!(fast.io_mode, IoMode::WritebackCache);

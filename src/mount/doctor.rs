@@ -227,6 +227,10 @@ const LOCAL: StorageCapabilities = StorageCapabilities {
     posix_acls: true,
     exclusive: false,
     flush_on_close: false,
+    without_open: crate::storage::WithoutOpen {
+        files: true,
+        directories: true,
+    },
 };
 
 /// The release since which the kernel has a capability.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::session::MountReport;
-use crate::config::{IoMode, OptimizedFUSEConfig};
+use crate::config::{IoMode, OpenPolicy, OptimizedFUSEConfig};
 use crate::filesystem::{DynamicFS, Policy, names_must_expire};
 use crate::readahead::bdi;
 use crate::transport::capability::Capability;
@@ -47,6 +47,8 @@ pub(super) fn assemble(
     let mut capabilities = negotiation.items;
     capabilities.extend(readahead);
     capabilities.extend(name_lifetimes(fs.config()));
+    capabilities.extend(stateless(fs));
+    capabilities.extend(permission_checks(fs.config()));
     let (major, minor) = negotiation.kernel_abi;
     let mut report = MountReport {
         kernel: rustix::system::uname()
@@ -91,5 +93,30 @@ fn name_lifetimes(config: &OptimizedFUSEConfig) -> Option<Negotiated> {
         Negotiated::limit("entry_ttl", asked, "0 ms").because(
             "the storage checks permissions and others may enter: a cached name is not checked again",
         )
+    })
+}
+
+/// What became of `open=stateless`.
+fn stateless(fs: &DynamicFS) -> Option<Negotiated> {
+    let asked = fs.config().open;
+    let policy = fs.policy();
+    let in_force = match policy.stateless_files {
+        true => OpenPolicy::Stateless,
+        false => OpenPolicy::Passthrough,
+    };
+    (asked == OpenPolicy::Stateless).then(|| {
+        let item = Negotiated::limit("open", asked, in_force);
+        match policy.stateless_refusal {
+            Some(why) => item.because(why),
+            None => item,
+        }
+    })
+}
+
+/// The checks of the kernel, where they are left out.
+fn permission_checks(config: &OptimizedFUSEConfig) -> Option<Negotiated> {
+    (config.default_permissions && config.only_root_enters()).then(|| {
+        Negotiated::limit("default_permissions", true, false)
+            .because("only root can enter the mount, so a check could only say yes")
     })
 }

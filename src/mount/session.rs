@@ -80,14 +80,15 @@ pub fn mount(fs: DynamicFS, mountpoint: &Path, options: &[MountOption]) -> Resul
 /// # Errors
 /// See [`MountError`]; nothing is mounted then.
 pub fn spawn(
-    fs: DynamicFS,
+    mut fs: DynamicFS,
     mountpoint: &Path,
     options: &[MountOption],
 ) -> Result<MountHandle, MountError> {
     fs.config().validate()?;
+    let options = in_force(&mut fs, options);
     let fs = Arc::new(fs);
     let transport = FuserTransport;
-    let session = transport.mount(fs.clone(), mountpoint, options)?;
+    let session = transport.mount(fs.clone(), mountpoint, &options)?;
     fs.invalidator().attach(session.notifier());
     let negotiation = session.negotiation().clone();
     let thread = std::thread::Builder::new()
@@ -101,6 +102,21 @@ pub fn spawn(
         mountpoint: mountpoint.to_owned(),
         thread: Some(thread),
     })
+}
+
+/// The options without those that have nothing to do. `default_permissions` has the kernel ask for the
+/// attributes of a directory after each change in it, to check a caller again whom it has let in already;
+/// where only root enters, no check could fail.
+fn in_force(fs: &mut DynamicFS, options: &[MountOption]) -> Vec<MountOption> {
+    let lets_others_in =
+        |option: &MountOption| matches!(option, MountOption::AllowOther | MountOption::AllowRoot);
+    if options.iter().any(lets_others_in) {
+        // Whatever the configuration says: this is what the kernel will do.
+        fs.let_others_in();
+    }
+    let unneeded = fs.config().only_root_enters();
+    let needed = |option: &&MountOption| !unneeded || **option != MountOption::DefaultPermissions;
+    options.iter().filter(needed).cloned().collect()
 }
 
 /// A mount that is being served.

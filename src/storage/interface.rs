@@ -41,6 +41,7 @@ pub trait FilesystemInterface: Send + Sync {
             posix_acls: false,
             exclusive: false,
             flush_on_close: true,
+            without_open: WithoutOpen::default(),
         }
     }
 

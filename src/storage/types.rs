@@ -29,6 +29,9 @@ pub const ROOT_INO: Ino = 1;
 /// A file handle: names one open file or directory from `open` to `release`.
 pub type Fh = u64;
 
+/// The handle of an inode that nobody opened, see [`WithoutOpen`].
+pub const NO_HANDLE: Fh = 0;
+
 /// Who makes a request: the credentials that the kernel sent with it.
 ///
 /// Supplementary groups are not part of a FUSE request; a storage that needs them reads them from
@@ -382,6 +385,19 @@ pub struct StorageCapabilities {
     /// [`flush`](super::FilesystemInterface::flush) has something to say: errors of earlier writes
     /// appear at close(2), as on a network file system. Otherwise closes may send no request.
     pub flush_on_close: bool,
+    /// What works without being opened.
+    pub without_open: WithoutOpen,
+}
+
+/// What a storage does by the inode alone. Where it is so, the operations of open files or directories
+/// also take the handle 0, for an inode that nobody opened, and a mount can do without the
+/// requests OPEN and RELEASE or OPENDIR and RELEASEDIR. The storage does not check permissions then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WithoutOpen {
+    /// Reading, writing and all else of open files.
+    pub files: bool,
+    /// Listings: a cookie leads to the same place whenever and by whomever it is used.
+    pub directories: bool,
 }
 
 /// Extended flags of an inode, `struct fsxattr` of the kernel's `fs.h` (ioctl_xfs_fsgetxattr(2)).

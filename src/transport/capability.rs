@@ -1,7 +1,7 @@
 //! The capabilities of the kernel that this library knows, and which of them a mount asks for.
 
 use crate::config::{IoMode, KernelFeatures, LockMode, OptimizedFUSEConfig, ReadDirPlus};
-use crate::filesystem::names_must_expire;
+use crate::filesystem::{names_must_expire, wants_stateless_files};
 use crate::storage::StorageCapabilities;
 
 macro_rules! capabilities {
@@ -84,7 +84,12 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
     if config.kernel_features == KernelFeatures::Minimal && !is_needed_for_correctness(capability) {
         return no("kernel_features is minimal");
     }
+    let stateless = wants_stateless_files(config, storage).is_ok();
     match capability {
+        Capability::AtomicOTrunc => when(
+            !stateless,
+            "open is stateless, so only a SETATTR can truncate",
+        ),
         Capability::DoReaddirplus | Capability::ReaddirplusAuto if names_must_expire(config) => {
             no("names are not cached when the storage checks permissions and others may enter")
         }
@@ -96,12 +101,18 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
             "readdirplus is not auto",
         ),
         Capability::PosixAcl if !storage.posix_acls => no("the storage has no ACLs"),
+        Capability::PosixAcl if !config.default_permissions => {
+            no("the kernel would check permissions, but default_permissions is off")
+        }
         Capability::PosixAcl => when(
-            config.default_permissions,
-            "the kernel would check permissions, but default_permissions is off",
+            !config.only_root_enters(),
+            "the kernel would check permissions, but only root can enter the mount",
         ),
         Capability::Passthrough if config.io_mode != IoMode::Passthrough => {
             no("io_mode is not passthrough")
+        }
+        Capability::Passthrough if stateless => {
+            no("open is stateless, and passthrough needs the answer to OPEN")
         }
         Capability::Passthrough => when(
             storage.kernel_backed,
@@ -156,6 +167,10 @@ mod tests {
         posix_acls: true,
         exclusive: false,
         flush_on_close: false,
+        without_open: crate::storage::WithoutOpen {
+            files: true,
+            directories: true,
+        },
     };
 
     fn asked(config: &OptimizedFUSEConfig, storage: &StorageCapabilities) -> Vec<Capability> {
@@ -195,6 +210,15 @@ mod tests {
                 Capability::PosixAcl
             ]
         );
+    }
+
+    #[test]
+    fn a_stateless_mount_asks_for_nothing_that_needs_an_open() {
+        let mut config = OptimizedFUSEConfig::balanced();
+        config.open = crate::config::OpenPolicy::Stateless;
+        let asked = asked(&config, &LOCAL);
+        assert!(!asked.contains(&Capability::Passthrough));
+        assert!(!asked.contains(&Capability::AtomicOTrunc));
     }
 
     #[test]

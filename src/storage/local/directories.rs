@@ -4,14 +4,16 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use rustix::fs::{Access, OFlags, SeekFrom};
 
 use super::LocalStorage;
-use super::attributes::access;
+use super::attributes::{access, timestamp};
 use super::descriptors::{reopen, stat};
 use super::inodes::Node;
+use super::listings;
 use super::sys;
 use crate::storage::types::*;
 
@@ -20,6 +22,10 @@ const BUFFER_SIZE: usize = 32 << 10;
 
 /// Size of a record before its name (`struct linux_dirent64`).
 const RECORD_HEADER: usize = 19;
+
+/// A change time younger than this may be that of a change still to come: file systems take time from a
+/// clock that moves once a tick, 10 ms at most.
+const TICK: Duration = Duration::from_millis(10);
 
 /// An open directory.
 pub(super) struct OpenDirectory {
@@ -38,6 +44,17 @@ struct Records {
     end: usize,
     /// The cookie after which `at` is.
     cookie: u64,
+    /// Another listing may go on from here.
+    shared: bool,
+    /// Change time of a shared directory when `buffer` was filled; `None` where that tells nothing.
+    filled_at: Option<Timestamp>,
+}
+
+/// The change time of a directory, unless a change to come may have the same.
+fn settled_change_time(fd: BorrowedFd<'_>) -> Result<Option<Timestamp>> {
+    let changed = timestamp(&stat(fd, c"")?.stx_ctime);
+    let age = SystemTime::now().duration_since(changed.into());
+    Ok(age.is_ok_and(|age| age > TICK).then_some(changed))
 }
 
 /// One record, as the kernel lays it out.
@@ -83,6 +100,16 @@ impl Records {
         Ok(())
     }
 
+    /// Drops what is read ahead if the directory has changed since.
+    fn forget_outdated(&mut self, fd: BorrowedFd<'_>) -> Result<()> {
+        let now = timestamp(&stat(fd, c"")?.stx_ctime);
+        if self.at < self.end && self.filled_at != Some(now) {
+            rustix::fs::seek(fd, SeekFrom::Start(self.cookie))?;
+            (self.at, self.end) = (0, 0);
+        }
+        Ok(())
+    }
+
     /// Is there a record at `at`? Reads more if needed.
     fn fill(&mut self, fd: BorrowedFd<'_>) -> Result<bool> {
         if self.at < self.end {
@@ -91,6 +118,11 @@ impl Records {
         self.buffer.resize(BUFFER_SIZE, 0);
         self.end = 0;
         self.at = 0;
+        self.filled_at = if self.shared {
+            settled_change_time(fd)?
+        } else {
+            None
+        };
         self.end = sys::getdents(fd, &mut self.buffer)?;
         Ok(self.end > 0)
     }
@@ -102,42 +134,87 @@ pub(super) fn opendir(storage: &LocalStorage, caller: &Caller, ino: Ino) -> Resu
         return Err(Errno::NOTDIR);
     }
     let path = storage.fd(&node)?;
-    let fd = {
+    let directory = {
         let _checked = storage.identity.checked(caller)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        storage
-            .descriptors
-            .with_room(|| reopen(path.as_fd(), flags))?
+        OpenDirectory::open(storage, node, &path)?
     };
-    Ok(storage.directories.insert(OpenDirectory {
-        node,
-        fd,
-        records: Mutex::default(),
-    }))
+    Ok(storage.directories.insert(directory))
 }
 
-/// Walks the records after `offset`; `sink` says whether it took one.
+/// Runs `walk` on the open directory `fh`, or for the handle 0 on the listing of `ino` that has come to
+/// `offset`. `walk` says whether there may be more to come.
+fn on_directory(
+    storage: &LocalStorage,
+    ino: Ino,
+    fh: Fh,
+    offset: u64,
+    walk: impl FnOnce(&OpenDirectory) -> Result<bool>,
+) -> Result<()> {
+    if fh == NO_HANDLE {
+        return listings::go_on(storage, ino, offset, walk);
+    }
+    walk(&*storage.directories.require(fh)?).map(drop)
+}
+
+/// Walks the records after `offset`; `sink` says whether it took one. Returns whether there was any.
 fn walk(
     directory: &OpenDirectory,
     offset: u64,
     mut sink: impl FnMut(&Record<'_>) -> DirSink,
-) -> Result<()> {
+) -> Result<bool> {
     let fd = directory.fd.as_fd();
     let mut records = directory.records.lock();
     records.seek(fd, offset)?;
+    let mut any = false;
     while records.fill(fd)? {
+        any = true;
         let record = parse(&records.buffer[records.at..records.end]).ok_or(Errno::IO)?;
         if sink(&record) == DirSink::Full {
-            return Ok(());
+            break;
         }
         let (length, cookie) = (record.length, record.cookie);
         records.at += length;
         records.cookie = cookie;
     }
-    Ok(())
+    Ok(any)
 }
 
 impl OpenDirectory {
+    /// As this thread's identity may; `path` names the inode.
+    pub(super) fn open(
+        storage: &LocalStorage,
+        node: Arc<Node>,
+        path: &OwnedFd,
+    ) -> Result<OpenDirectory> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let open = || reopen(path.as_fd(), flags);
+        Ok(OpenDirectory {
+            fd: storage.descriptors.with_room(open)?,
+            node,
+            records: Mutex::default(),
+        })
+    }
+
+    /// For listings that another may go on with.
+    pub(super) fn shared(mut self) -> OpenDirectory {
+        self.records.get_mut().shared = true;
+        self
+    }
+
+    pub(super) fn serial(&self) -> u64 {
+        self.node.serial
+    }
+
+    /// The cookie that the listing has come to.
+    pub(super) fn cookie(&self) -> u64 {
+        self.records.lock().cookie
+    }
+
+    /// Drops what is read ahead if the directory has changed since: another listing may go on from here.
+    pub(super) fn forget_outdated(&self) -> Result<()> {
+        self.records.lock().forget_outdated(self.fd.as_fd())
+    }
+
     /// `d_ino` of a record. The parent of the root is the root.
     fn listed_ino(&self, storage: &LocalStorage, record: &Record<'_>) -> Ino {
         if record.name == "." || (record.name == ".." && self.node.id == ROOT_INO) {
@@ -149,17 +226,19 @@ impl OpenDirectory {
 
 pub(super) fn readdir(
     storage: &LocalStorage,
+    ino: Ino,
     fh: Fh,
     offset: u64,
     sink: &mut dyn FnMut(&DirEntry<'_>) -> DirSink,
 ) -> Result<()> {
-    let directory = storage.directories.require(fh)?;
-    walk(&directory, offset, |record| {
-        sink(&DirEntry {
-            ino: directory.listed_ino(storage, record),
-            offset: record.cookie,
-            kind: record.kind,
-            name: record.name,
+    on_directory(storage, ino, fh, offset, |directory| {
+        walk(directory, offset, |record| {
+            sink(&DirEntry {
+                ino: directory.listed_ino(storage, record),
+                offset: record.cookie,
+                kind: record.kind,
+                name: record.name,
+            })
         })
     })
 }
@@ -167,18 +246,18 @@ pub(super) fn readdir(
 pub(super) fn readdirplus(
     storage: &LocalStorage,
     caller: &Caller,
+    ino: Ino,
     fh: Fh,
     offset: u64,
     sink: &mut dyn FnMut(&DirEntry<'_>, Option<&Entry>) -> DirSink,
 ) -> Result<()> {
-    let directory = storage.directories.require(fh)?;
     // The right to search, asked once: without it, names come without attributes.
     let may_search = storage.identity.checks == PermissionChecks::Kernel
-        || access(storage, caller, directory.node.id, Access::EXEC_OK).is_ok();
-    walk(&directory, offset, |record| {
+        || access(storage, caller, ino, Access::EXEC_OK).is_ok();
+    let mut list = |directory: &OpenDirectory, record: &Record<'_>| {
         let dots = record.name == "." || record.name == "..";
         let entry = match may_search && !dots {
-            true => looked_up(storage, &directory, record.name),
+            true => looked_up(storage, directory, record.name),
             false => None,
         };
         let ino = match &entry {
@@ -196,6 +275,9 @@ pub(super) fn readdirplus(
             storage.forget_lookups(entry.attr.ino, 1);
         }
         answer
+    };
+    on_directory(storage, ino, fh, offset, |directory| {
+        walk(directory, offset, |record| list(directory, record))
     })
 }
 
@@ -205,7 +287,11 @@ fn looked_up(storage: &LocalStorage, directory: &OpenDirectory, name: &OsStr) ->
     storage.entry(&directory.node, dir, name, &found).ok()
 }
 
-pub(super) fn fsyncdir(storage: &LocalStorage, fh: Fh, datasync: bool) -> Result<()> {
+pub(super) fn fsyncdir(storage: &LocalStorage, ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
+    if fh == NO_HANDLE {
+        let directory = listings::open(storage, storage.inodes.get(ino)?)?;
+        return crate::platform::sync(&directory.fd, datasync);
+    }
     let directory = storage.directories.require(fh)?;
     crate::platform::sync(&directory.fd, datasync)
 }

@@ -72,7 +72,7 @@ pub(super) fn open(
 
 /// Reopens with the flags of [`backing_flags`]. An append-only file (chattr(1)) opens for writing only
 /// with `O_APPEND`, and there is no other place to write than its end.
-fn reopen_for(
+pub(super) fn reopen_for(
     storage: &LocalStorage,
     fd: &OwnedFd,
     flags: OFlags,
@@ -184,11 +184,17 @@ pub(super) fn backing_file(storage: &LocalStorage, fh: Fh) -> Option<Arc<OwnedFd
     Some(storage.files.get(fh)?.fd.clone())
 }
 
-pub(super) fn read(storage: &LocalStorage, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
-    let file = storage.files.require(fh)?;
+pub(super) fn read(
+    storage: &LocalStorage,
+    ino: Ino,
+    fh: Fh,
+    offset: u64,
+    buf: &mut [u8],
+) -> Result<usize> {
+    let file = storage.readable(ino, fh)?;
     let mut done = 0;
     while done < buf.len() {
-        match rustix::io::pread(&file.fd, &mut buf[done..], offset + done as u64) {
+        match rustix::io::pread(&file, &mut buf[done..], offset + done as u64) {
             Ok(0) => break,
             Ok(n) => done += n,
             Err(Errno::INTR) => {}
@@ -202,12 +208,12 @@ pub(super) fn read(storage: &LocalStorage, fh: Fh, offset: u64, buf: &mut [u8]) 
 pub(super) fn write(
     storage: &LocalStorage,
     caller: &Caller,
-    fh: Fh,
+    (ino, fh): (Ino, Fh),
     offset: u64,
     data: &[u8],
     flags: WriteFlags,
 ) -> Result<usize> {
-    let file = storage.files.require(fh)?;
+    let file = storage.writable(ino, fh)?;
     if flags.from_page_cache {
         storage.identity.daemon()?;
     } else {
@@ -215,7 +221,7 @@ pub(super) fn write(
     }
     let mut done = 0;
     while done < data.len() {
-        match rustix::io::pwrite(&file.fd, &data[done..], offset + done as u64) {
+        match rustix::io::pwrite(&file, &data[done..], offset + done as u64) {
             Ok(0) => break,
             Ok(n) => done += n,
             Err(Errno::INTR) => {}
@@ -228,33 +234,38 @@ pub(super) fn write(
 
 /// Closing a duplicate makes a backing file system with delayed errors (NFS, quotas of a network
 /// file system) tell them, as close(2) of the caller would.
-pub(super) fn flush(storage: &LocalStorage, fh: Fh) -> Result<()> {
-    let file = storage.files.require(fh)?;
-    let duplicate = || rustix::io::fcntl_dupfd_cloexec(&file.fd, 0);
+pub(super) fn flush(storage: &LocalStorage, ino: Ino, fh: Fh) -> Result<()> {
+    let file = storage.readable(ino, fh)?;
+    let duplicate = || rustix::io::fcntl_dupfd_cloexec(&file, 0);
     let duplicate = storage.descriptors.with_room(duplicate)?;
     super::sys::close(duplicate)
 }
 
-pub(super) fn fsync(storage: &LocalStorage, fh: Fh, datasync: bool) -> Result<()> {
-    let file = storage.files.require(fh)?;
-    crate::platform::sync(&file.fd, datasync)
+pub(super) fn fsync(storage: &LocalStorage, ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
+    crate::platform::sync(&storage.readable(ino, fh)?, datasync)
 }
 
 pub(super) fn fallocate(
     storage: &LocalStorage,
     caller: &Caller,
-    fh: Fh,
+    (ino, fh): (Ino, Fh),
     mode: FallocateFlags,
     offset: u64,
     len: u64,
 ) -> Result<()> {
-    let file = storage.files.require(fh)?;
+    let file = storage.writable(ino, fh)?;
     storage.identity.acting(caller, Groups::Any)?;
-    rustix::fs::fallocate(&file.fd, mode, offset, len)
+    rustix::fs::fallocate(&file, mode, offset, len)
 }
 
-pub(super) fn lseek(storage: &LocalStorage, fh: Fh, offset: u64, to: SeekTo) -> Result<u64> {
-    let file = storage.files.require(fh)?;
+pub(super) fn lseek(
+    storage: &LocalStorage,
+    ino: Ino,
+    fh: Fh,
+    offset: u64,
+    to: SeekTo,
+) -> Result<u64> {
+    let file = storage.readable(ino, fh)?;
     if i64::try_from(offset).is_err() {
         return Err(Errno::NXIO);
     }
@@ -263,34 +274,32 @@ pub(super) fn lseek(storage: &LocalStorage, fh: Fh, offset: u64, to: SeekTo) -> 
         SeekTo::Data => SeekFrom::Data(offset),
         SeekTo::Hole => SeekFrom::Hole(offset),
     };
-    rustix::fs::seek(&file.fd, position)
+    rustix::fs::seek(&file, position)
 }
 
 pub(super) fn copy_file_range(
     storage: &LocalStorage,
     caller: &Caller,
-    (fh_in, mut offset_in): (Fh, u64),
-    (fh_out, mut offset_out): (Fh, u64),
+    ((ino_in, fh_in), mut offset_in): ((Ino, Fh), u64),
+    ((ino_out, fh_out), mut offset_out): ((Ino, Fh), u64),
     len: u64,
 ) -> Result<usize> {
-    let (from, to) = (
-        storage.files.require(fh_in)?,
-        storage.files.require(fh_out)?,
-    );
+    let from = storage.readable(ino_in, fh_in)?;
+    let to = storage.writable(ino_out, fh_out)?;
     storage.identity.acting(caller, Groups::Any)?;
     let len = usize::try_from(len).unwrap_or(usize::MAX);
-    rustix::fs::copy_file_range(
-        &from.fd,
-        Some(&mut offset_in),
-        &to.fd,
-        Some(&mut offset_out),
-        len,
-    )
+    rustix::fs::copy_file_range(&from, Some(&mut offset_in), &to, Some(&mut offset_out), len)
 }
 
-pub(super) fn prefetch(storage: &LocalStorage, fh: Fh, offset: u64, len: u64) -> Result<Prefetch> {
-    let file = storage.files.require(fh)?;
+pub(super) fn prefetch(
+    storage: &LocalStorage,
+    ino: Ino,
+    fh: Fh,
+    offset: u64,
+    len: u64,
+) -> Result<Prefetch> {
+    let file = storage.readable(ino, fh)?;
     let len = std::num::NonZeroU64::new(len);
-    rustix::fs::fadvise(&file.fd, offset, len, Advice::WillNeed)?;
+    rustix::fs::fadvise(&file, offset, len, Advice::WillNeed)?;
     Ok(Prefetch::Started)
 }

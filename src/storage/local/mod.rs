@@ -10,8 +10,10 @@ mod files;
 mod handles;
 mod identity;
 mod inodes;
+mod listings;
 mod names;
 mod operations;
+mod stateless;
 mod sys;
 mod xattrs;
 
@@ -27,12 +29,16 @@ use std::sync::atomic::AtomicBool;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, getrlimit};
 
-use super::types::{Errno, FileKind, Ino, PermissionChecks, Result, StorageCapabilities};
+use super::types::{
+    Errno, FileKind, Ino, PermissionChecks, Result, StorageCapabilities, WithoutOpen,
+};
 use descriptors::{Descriptors, stat};
 use directories::OpenDirectory;
 use handles::{Handles, OpenFile};
 use identity::Identity;
 use inodes::{InodeTable, Node};
+use listings::Listings;
+use stateless::Unopened;
 use sys::ProcPath;
 
 /// Most descriptors of inodes that are kept without being asked for: a working set of that size
@@ -161,6 +167,10 @@ pub struct LocalStorage {
     descriptors: Descriptors,
     files: Handles<OpenFile>,
     directories: Handles<OpenDirectory>,
+    /// Of directories that nobody opened.
+    listings: Listings,
+    /// Files that nobody opened.
+    unopened: Unopened,
     identity: Identity,
     capabilities: StorageCapabilities,
     writeback_cache: bool,
@@ -209,6 +219,10 @@ impl LocalStorage {
             posix_acls: has_xattr(&root, c"system.posix_acl_access"),
             exclusive: builder.exclusive,
             flush_on_close: reports_errors_at_close(&root),
+            without_open: WithoutOpen {
+                files: true,
+                directories: keeps_cookies(&root),
+            },
         };
         Ok(LocalStorage {
             locations_used: AtomicBool::new(handle.is_none()),
@@ -216,6 +230,8 @@ impl LocalStorage {
             descriptors,
             files: Handles::new(),
             directories: Handles::new(),
+            listings: Listings::new(),
+            unopened: Unopened::new(capacity / 4),
             identity,
             capabilities,
             writeback_cache: builder.writeback_cache,
@@ -249,6 +265,8 @@ impl LocalStorage {
     fn forget_lookups(&self, ino: Ino, nlookup: u64) {
         if let Some(node) = self.inodes.forget(ino, nlookup) {
             self.descriptors.drop_of(&node);
+            self.listings.drop_of(&node);
+            self.unopened.drop_of(&node);
         }
     }
 }
@@ -262,6 +280,12 @@ fn default_capacity() -> usize {
 /// looked at.
 fn reports_errors_at_close(root: &OwnedFd) -> bool {
     rustix::fs::fstatfs(root).map_or(true, |fs| REMOTE_MAGICS.contains(&(fs.f_type as u64)))
+}
+
+/// Whether a listing can go on with another descriptor. A mount inside the directory is not looked at:
+/// there it can as long as it is kept.
+fn keeps_cookies(root: &OwnedFd) -> bool {
+    rustix::fs::fstatfs(root).is_ok_and(|fs| listings::has_stable_cookies(fs.f_type as u64))
 }
 
 fn check_proc(fd: &OwnedFd) -> std::result::Result<(), LocalStorageError> {

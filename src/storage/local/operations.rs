@@ -23,6 +23,8 @@ impl FilesystemInterface for LocalStorage {
     fn destroy(&self) {
         self.files.clear();
         self.directories.clear();
+        self.listings.clear();
+        self.unopened.clear();
         self.descriptors.shed();
     }
 
@@ -113,32 +115,35 @@ impl FilesystemInterface for LocalStorage {
         files::backing_file(self, fh)
     }
 
-    fn read(&self, _ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        files::read(self, fh, offset, buf)
+    fn read(&self, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        files::read(self, ino, fh, offset, buf)
     }
 
     fn write(
         &self,
         caller: &Caller,
-        _ino: Ino,
+        ino: Ino,
         fh: Fh,
         offset: u64,
         data: &[u8],
         flags: WriteFlags,
     ) -> Result<usize> {
-        files::write(self, caller, fh, offset, data, flags)
+        files::write(self, caller, (ino, fh), offset, data, flags)
     }
 
-    fn flush(&self, _ino: Ino, fh: Fh) -> Result<()> {
-        files::flush(self, fh)
+    fn flush(&self, ino: Ino, fh: Fh) -> Result<()> {
+        files::flush(self, ino, fh)
     }
 
     fn release(&self, _ino: Ino, fh: Fh) -> Result<()> {
-        self.files.remove(fh).map(drop)
+        match fh {
+            NO_HANDLE => Ok(()),
+            fh => self.files.remove(fh).map(drop),
+        }
     }
 
-    fn fsync(&self, _ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
-        files::fsync(self, fh, datasync)
+    fn fsync(&self, ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
+        files::fsync(self, ino, fh, datasync)
     }
 
     fn opendir(&self, caller: &Caller, ino: Ino) -> Result<Fh> {
@@ -147,31 +152,34 @@ impl FilesystemInterface for LocalStorage {
 
     fn readdir(
         &self,
-        _ino: Ino,
+        ino: Ino,
         fh: Fh,
         offset: u64,
         sink: &mut dyn FnMut(&DirEntry<'_>) -> DirSink,
     ) -> Result<()> {
-        directories::readdir(self, fh, offset, sink)
+        directories::readdir(self, ino, fh, offset, sink)
     }
 
     fn readdirplus(
         &self,
         caller: &Caller,
-        _ino: Ino,
+        ino: Ino,
         fh: Fh,
         offset: u64,
         sink: &mut dyn FnMut(&DirEntry<'_>, Option<&Entry>) -> DirSink,
     ) -> Result<()> {
-        directories::readdirplus(self, caller, fh, offset, sink)
+        directories::readdirplus(self, caller, ino, fh, offset, sink)
     }
 
     fn releasedir(&self, _ino: Ino, fh: Fh) -> Result<()> {
-        self.directories.remove(fh).map(drop)
+        match fh {
+            NO_HANDLE => Ok(()),
+            fh => self.directories.remove(fh).map(drop),
+        }
     }
 
-    fn fsyncdir(&self, _ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
-        directories::fsyncdir(self, fh, datasync)
+    fn fsyncdir(&self, ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
+        directories::fsyncdir(self, ino, fh, datasync)
     }
 
     fn statfs(&self, ino: Ino) -> Result<StatFs> {
@@ -208,13 +216,13 @@ impl FilesystemInterface for LocalStorage {
     fn fallocate(
         &self,
         caller: &Caller,
-        _ino: Ino,
+        ino: Ino,
         fh: Fh,
         mode: FallocateFlags,
         offset: u64,
         len: u64,
     ) -> Result<()> {
-        files::fallocate(self, caller, fh, mode, offset, len)
+        files::fallocate(self, caller, (ino, fh), mode, offset, len)
     }
 
     fn getflags(&self, ino: Ino) -> Result<IFlags> {
@@ -233,25 +241,26 @@ impl FilesystemInterface for LocalStorage {
         attributes::set_fsxattr(self, caller, ino, attributes)
     }
 
-    fn lseek(&self, _ino: Ino, fh: Fh, offset: u64, to: SeekTo) -> Result<u64> {
-        files::lseek(self, fh, offset, to)
+    fn lseek(&self, ino: Ino, fh: Fh, offset: u64, to: SeekTo) -> Result<u64> {
+        files::lseek(self, ino, fh, offset, to)
     }
 
     fn copy_file_range(
         &self,
         caller: &Caller,
-        _ino_in: Ino,
+        ino_in: Ino,
         fh_in: Fh,
         offset_in: u64,
-        _ino_out: Ino,
+        ino_out: Ino,
         fh_out: Fh,
         offset_out: u64,
         len: u64,
     ) -> Result<usize> {
-        files::copy_file_range(self, caller, (fh_in, offset_in), (fh_out, offset_out), len)
+        let (from, to) = ((ino_in, fh_in), (ino_out, fh_out));
+        files::copy_file_range(self, caller, (from, offset_in), (to, offset_out), len)
     }
 
-    fn prefetch(&self, _ino: Ino, fh: Fh, offset: u64, len: u64) -> Result<Prefetch> {
-        files::prefetch(self, fh, offset, len)
+    fn prefetch(&self, ino: Ino, fh: Fh, offset: u64, len: u64) -> Result<Prefetch> {
+        files::prefetch(self, ino, fh, offset, len)
     }
 }

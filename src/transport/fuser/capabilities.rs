@@ -37,7 +37,11 @@ pub(super) fn flag(capability: Capability) -> Result<InitFlags, &'static str> {
 pub(super) fn negotiate(fs: &DynamicFS, kernel: &mut KernelConfig) -> Negotiation {
     let offered = kernel.capabilities();
     let mut items = Vec::new();
-    let mut granted = Granted::default();
+    let mut granted = Granted {
+        no_open: offered.contains(InitFlags::FUSE_NO_OPEN_SUPPORT),
+        no_opendir: offered.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT),
+        ..Granted::default()
+    };
     for (capability, ask) in capability::plan(fs.config(), &fs.storage_capabilities()) {
         let item = settle_capability(capability, ask, offered, kernel);
         let in_force = item.effective == "yes";
