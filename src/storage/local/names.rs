@@ -266,7 +266,8 @@ pub(super) fn link(
 struct Victim {
     node: Arc<Node>,
     fd: Arc<OwnedFd>,
-    pinned_here: bool,
+    /// Before the removal.
+    names: u32,
 }
 
 impl Victim {
@@ -274,30 +275,30 @@ impl Victim {
     fn find(storage: &LocalStorage, dir: BorrowedFd<'_>, name: &OsStr) -> Option<Victim> {
         let open = || rustix::fs::openat(dir, name, NAME_ONLY, Mode::empty());
         let fd = Arc::new(storage.descriptors.with_room(open).ok()?);
-        let node = storage.inodes.find(&stat(fd.as_fd(), c"").ok()?)?;
-        let mut pinned = node.pinned.lock();
-        let pinned_here = pinned.is_none();
-        pinned.get_or_insert_with(|| fd.clone());
-        drop(pinned);
+        let found = stat(fd.as_fd(), c"").ok()?;
+        let node = storage.inodes.find(&found)?;
+        node.pinned.lock().get_or_insert_with(|| fd.clone());
         Some(Victim {
             node,
             fd,
-            pinned_here,
+            names: found.stx_nlink,
         })
     }
 
     /// After the attempt: keeps what lost its last name pinned.
     fn settle(self, removed: bool) {
-        let names_left = stat(self.fd.as_fd(), c"").map_or(0, |stat| stat.stx_nlink);
-        // Some file systems report links of a removed directory.
-        let unreachable = removed
-            && (names_left == 0
-                || self.node.kind == FileKind::Directory
-                || self.node.handle.is_none());
+        // Some file systems report links of a removed directory. A name that was given at this very moment
+        // is not seen, and being pinned does no harm.
+        let known = removed && (self.names <= 1 || self.node.kind == FileKind::Directory);
+        let names_left = match known {
+            true => 0,
+            false => stat(self.fd.as_fd(), c"").map_or(0, |stat| stat.stx_nlink),
+        };
         let mut pinned = self.node.pinned.lock();
-        if unreachable {
-            pinned.get_or_insert(self.fd);
-        } else if self.pinned_here && names_left > 0 {
+        if removed && (names_left == 0 || self.node.handle.is_none()) {
+            // In place of what another attempt has pinned, which may fail and take it away.
+            *pinned = Some(self.fd);
+        } else if names_left > 0 && pinned.as_ref().is_some_and(|fd| Arc::ptr_eq(fd, &self.fd)) {
             *pinned = None;
         }
     }
