@@ -275,7 +275,7 @@ fn a_directory_that_changes_while_it_is_listed_shows_what_stays_once() {
         return;
     }
     let mount = unopened_directories(many);
-    let stays = |n: usize| n % 3 == 0;
+    let stays = |n: usize| n.is_multiple_of(3);
     let directory = File::open(mount.path("dir")).unwrap();
     let mut victims = (0..MANY).filter(|&n| !stays(n));
     let listing = list(&directory, |_| {
@@ -328,12 +328,33 @@ fn a_directory_that_is_held_can_be_synced_and_removed() {
     held.sync_all().unwrap();
     fs::remove_dir(mount.path("dir")).unwrap();
     // As on any file system (`iterate_dir` in `fs/readdir.c`).
-    let mut buffer = Vec::with_capacity(1024);
-    let listed = RawDir::new(&held, buffer.spare_capacity_mut()).next();
-    assert_eq!(listed.unwrap().err(), Some(rustix::io::Errno::NOENT));
+    assert_eq!(error_of_listing(&held), Some(rustix::io::Errno::NOENT));
     let flags = AtFlags::empty();
     let stat = rustix::fs::statat(&held, "gone", flags);
     assert_eq!(stat.err(), Some(rustix::io::Errno::NOENT));
+}
+
+#[test]
+fn a_directory_that_goes_behind_the_mount_is_none() {
+    if !can_mount("removed directories") {
+        return;
+    }
+    let mount = unopened_directories(|root| fs::create_dir(root.join("dir")).unwrap());
+    fs::metadata(mount.path("dir")).unwrap();
+    fs::remove_dir(mount.backing("dir")).unwrap();
+    // Its name lives on for a while, so the kernel may let it be opened.
+    let error = match File::open(mount.path("dir")) {
+        Ok(held) => error_of_listing(&held),
+        Err(error) => rustix::io::Errno::from_io_error(&error),
+    };
+    assert_eq!(error, Some(rustix::io::Errno::NOENT));
+}
+
+/// What getdents(2) says instead of the first entry.
+fn error_of_listing(directory: &File) -> Option<rustix::io::Errno> {
+    let mut buffer = Vec::with_capacity(1024);
+    let mut listing = RawDir::new(directory, buffer.spare_capacity_mut());
+    listing.next().expect("an answer").err()
 }
 
 #[test]

@@ -43,13 +43,11 @@ impl DynamicFS {
         mode: CreateMode,
         flags: OpenFlags,
     ) -> Result<(EntryAnswer, Opened)> {
+        if self.policy().stateless_files {
+            return self.create_unopened(caller, parent, name, mode, flags);
+        }
         let (entry, fh) = self.storage.create(caller, parent, name, mode, flags)?;
         let ino = entry.attr.ino;
-        if self.policy().stateless_files {
-            // No RELEASE will come.
-            self.storage.release(ino, fh)?;
-            return Ok((self.answer(entry), self.unopened()));
-        }
         let opened = self.admit(ino, fh, flags);
         let mut answer = self.answer(entry);
         if let EntryAnswer::Found { attr, attr_ttl, .. } = &mut answer
@@ -62,15 +60,29 @@ impl DynamicFS {
         Ok((answer, opened))
     }
 
-    /// A file on a mount where opens are no requests.
-    fn unopened(&self) -> Opened {
-        Opened {
+    /// Creates a file on a mount where opens are no requests, and neither are closes.
+    fn create_unopened(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        name: &OsStr,
+        mode: CreateMode,
+        flags: OpenFlags,
+    ) -> Result<(EntryAnswer, Opened)> {
+        // Others will write to the same open file; the kernel sends an FSYNC after each write that shall
+        // be synchronous.
+        let flags = flags - OFlags::SYNC - OFlags::DSYNC;
+        let (entry, fh) = self.storage.create(caller, parent, name, mode, flags)?;
+        self.storage.detach(entry.attr.ino, fh)?;
+        let policy = self.policy();
+        let opened = Opened {
             fh: NO_HANDLE,
             access: FileAccess::Cached {
-                keep: self.policy().keep_cache,
+                keep: policy.keep_cache,
             },
-            no_flush: self.policy().no_flush,
-        }
+            no_flush: policy.no_flush,
+        };
+        Ok((self.answer(entry), opened))
     }
 
     /// Decides the way of the data for a file that the storage has just opened.

@@ -195,6 +195,13 @@ pub trait FilesystemInterface: Send + Sync {
         Ok(())
     }
 
+    /// The open file lives on without its handle, because no release will come
+    /// ([`WithoutOpen`]): as [`release`](Self::release), but what is open may be kept a while for the
+    /// operations by inode that follow.
+    fn detach(&self, ino: Ino, fh: Fh) -> Result<()> {
+        self.release(ino, fh)
+    }
+
     /// Makes contents (and, unless `datasync`, attributes) durable before it returns, fsync(2).
     fn fsync(&self, ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
         Err(Errno::NOSYS)

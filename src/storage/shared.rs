@@ -56,6 +56,7 @@ macro_rules! storage_operations {
             ) -> Result<usize>;
             fn flush(&self, ino: Ino, fh: Fh) -> Result<()>;
             fn release(&self, ino: Ino, fh: Fh) -> Result<()>;
+            fn detach(&self, ino: Ino, fh: Fh) -> Result<()>;
             fn fsync(&self, ino: Ino, fh: Fh, datasync: bool) -> Result<()>;
             fn opendir(&self, caller: &Caller, ino: Ino) -> Result<Fh>;
             fn readdir(

@@ -44,6 +44,8 @@ struct Records {
     end: usize,
     /// The cookie after which `at` is.
     cookie: u64,
+    /// Something was read.
+    begun: bool,
     /// Another listing may go on from here.
     shared: bool,
     /// Change time of a shared directory when `buffer` was filled; `None` where that tells nothing.
@@ -92,7 +94,7 @@ impl Records {
     /// Goes to the place after `cookie`.
     fn seek(&mut self, fd: BorrowedFd<'_>, cookie: u64) -> Result<()> {
         // From the start always anew: rewinddir(3) must show what was made since.
-        if cookie != 0 && cookie == self.cookie {
+        if cookie == self.cookie && (cookie != 0 || !self.begun) {
             return Ok(());
         }
         rustix::fs::seek(fd, SeekFrom::Start(cookie))?;
@@ -102,8 +104,11 @@ impl Records {
 
     /// Drops what is read ahead if the directory has changed since.
     fn forget_outdated(&mut self, fd: BorrowedFd<'_>) -> Result<()> {
+        if self.at == self.end {
+            return Ok(());
+        }
         let now = timestamp(&stat(fd, c"")?.stx_ctime);
-        if self.at < self.end && self.filled_at != Some(now) {
+        if self.filled_at != Some(now) {
             rustix::fs::seek(fd, SeekFrom::Start(self.cookie))?;
             (self.at, self.end) = (0, 0);
         }
@@ -123,6 +128,7 @@ impl Records {
         } else {
             None
         };
+        self.begun = true;
         self.end = sys::getdents(fd, &mut self.buffer)?;
         Ok(self.end > 0)
     }

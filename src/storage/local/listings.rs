@@ -97,7 +97,11 @@ pub(super) fn go_on(
             directory.forget_outdated()?;
             directory
         }
-        None => open(storage, node)?,
+        // What getdents(2) says of a directory that is gone.
+        None => open(storage, node).map_err(|error| match error {
+            Errno::STALE => Errno::NOENT,
+            other => other,
+        })?,
     };
     if walk(&directory)? {
         storage.listings.keep(directory);

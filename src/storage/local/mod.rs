@@ -219,9 +219,11 @@ impl LocalStorage {
             posix_acls: has_xattr(&root, c"system.posix_acl_access"),
             exclusive: builder.exclusive,
             flush_on_close: reports_errors_at_close(&root),
+            // What was open to its user must open again after any chmod(2): only root's daemon is sure of
+            // that.
             without_open: WithoutOpen {
-                files: true,
-                directories: keeps_cookies(&root),
+                files: identity.can_switch(),
+                directories: identity.can_switch() && keeps_cookies(&root),
             },
         };
         Ok(LocalStorage {

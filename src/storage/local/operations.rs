@@ -142,6 +142,10 @@ impl FilesystemInterface for LocalStorage {
         }
     }
 
+    fn detach(&self, ino: Ino, fh: Fh) -> Result<()> {
+        LocalStorage::detach(self, ino, fh)
+    }
+
     fn fsync(&self, ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
         files::fsync(self, ino, fh, datasync)
     }

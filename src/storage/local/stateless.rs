@@ -175,6 +175,17 @@ impl LocalStorage {
         Ok(fd)
     }
 
+    /// Keeps the open file `fh` for operations by inode.
+    pub(super) fn detach(&self, ino: Ino, fh: Fh) -> Result<()> {
+        let file = self.files.remove(fh)?;
+        let node = self.inodes.get(ino)?;
+        match file.writable {
+            true => self.unopened.keep_writing(&node, file.fd.clone()),
+            false => self.unopened.keep_reading(&node, file.fd.clone()),
+        }
+        Ok(())
+    }
+
     fn open_node(&self, node: &Arc<Node>, flags: OFlags) -> Result<OwnedFd> {
         if node.kind != FileKind::RegularFile {
             return Err(Errno::BADF);
@@ -195,7 +206,7 @@ impl LocalStorage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Caller, FilesystemInterface, ROOT_INO, WriteFlags};
+    use crate::storage::{Caller, CreateMode, FilesystemInterface, ROOT_INO, WriteFlags};
 
     fn storage(dir: &std::path::Path) -> (LocalStorage, Ino) {
         std::fs::write(dir.join("file"), "before").unwrap();
@@ -221,6 +232,26 @@ mod tests {
         assert_eq!(&buffer[..12], b"before after");
         assert_eq!(storage.fsync(ino, NO_HANDLE, false), Ok(()));
         assert_eq!(storage.release(ino, NO_HANDLE), Ok(()));
+    }
+
+    #[test]
+    fn a_new_file_goes_on_without_its_handle() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open(dir.path()).unwrap();
+        let mode = CreateMode {
+            mode: 0o644,
+            umask: 0,
+        };
+        let name = "new".as_ref();
+        let created = storage.create(&Caller::ROOT, ROOT_INO, name, mode, OFlags::WRONLY);
+        let (entry, fh) = created.unwrap();
+        let ino = entry.attr.ino;
+        assert_eq!(FilesystemInterface::detach(&storage, ino, fh), Ok(()));
+        assert_eq!(storage.statistics().open_files, 0);
+        // Not opened again: that would fail.
+        std::fs::remove_file(dir.path().join("new")).unwrap();
+        let written = storage.write(&Caller::ROOT, ino, NO_HANDLE, 0, b"kept", FLAGS);
+        assert_eq!(written, Ok(4));
     }
 
     #[test]

@@ -53,11 +53,12 @@ impl Bug for ListingSkipsAtChunk {
 type Last = (std::ffi::OsString, Ino, u64, Option<FileKind>);
 
 #[derive(Default)]
-struct ListingRepeatsAtChunk(Mutex<HashMap<Fh, Last>>);
+struct ListingRepeatsAtChunk(Mutex<HashMap<(Ino, Fh), Last>>);
 
 impl Bug for ListingRepeatsAtChunk {
     fn readdir(&self, inner: &Inner, ino: Ino, fh: Fh, offset: u64, sink: Sink<'_>) -> Result<()> {
-        let last = lock(&self.0).remove(&fh);
+        let listing = (ino, fh);
+        let last = lock(&self.0).remove(&listing);
         if let Some((name, ino, cookie, kind)) = last
             && cookie == offset
         {
@@ -72,7 +73,7 @@ impl Bug for ListingRepeatsAtChunk {
             let answer = sink(entry);
             if answer == DirSink::Taken {
                 let taken = (entry.name.to_owned(), entry.ino, entry.offset, entry.kind);
-                lock(&self.0).insert(fh, taken);
+                lock(&self.0).insert(listing, taken);
             }
             answer
         })
