@@ -12,6 +12,7 @@ mod table;
 use std::path::Path;
 
 use dynamicfs::{OpenPolicy, OptimizedFUSEConfig, Preset};
+use operations::Operation;
 use support::can_mount;
 use table::{Row, Table};
 
@@ -36,33 +37,27 @@ fn no_operation_costs_more_requests_than_the_table_says_nor_fewer() {
     if !can_mount("round trips") {
         return;
     }
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PERFORMANCE_TUNING.md");
+    let text = std::fs::read_to_string(&document).unwrap();
+    let update = std::env::var_os("UPDATE_ROUND_TRIPS").is_some();
+    let stated = table::stated(&text);
+    if !update && !stated.starts_with(&table::title(&kernel())) {
+        // Another kernel sends other requests.
+        eprintln!("SKIPPED: the table is of another kernel than {}", kernel());
+        return;
+    }
     let contestants = contestants();
-    let rows = operations::ALL.iter().map(|operation| Row {
-        operation: operation.name,
-        least: operation.least,
-        counted: contestants
-            .iter()
-            .map(|(_, config)| count::requests(operation, config.clone()))
-            .collect(),
-    });
+    let expected = if update { "" } else { stated };
     let counted = Table {
         kernel: kernel(),
         columns: contestants.iter().map(|(name, _)| *name).collect(),
-        rows: rows.collect(),
+        rows: operations::ALL
+            .iter()
+            .map(|operation| row(operation, &contestants, expected))
+            .collect(),
     };
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PERFORMANCE_TUNING.md");
-    let text = std::fs::read_to_string(&document).unwrap();
-    if std::env::var_os("UPDATE_ROUND_TRIPS").is_some() {
+    if update {
         std::fs::write(&document, counted.put_into(&text)).unwrap();
-        return;
-    }
-    let stated = table::stated(&text);
-    if !stated.starts_with(&counted.title()) {
-        // Another kernel sends other requests.
-        eprintln!(
-            "SKIPPED: the table is of another kernel, this is {}",
-            counted.kernel
-        );
         return;
     }
     let rendered = counted.render();
@@ -73,6 +68,36 @@ fn no_operation_costs_more_requests_than_the_table_says_nor_fewer() {
         );
     }
     assert_eq!(stated.lines().count(), rendered.lines().count());
+}
+
+/// How often an operation is counted, each time on a fresh mount, before its least is taken for what it
+/// costs: a program beside this test that drops the kernel's caches adds requests, and nothing takes any
+/// away.
+const ATTEMPTS: usize = 4;
+
+/// Counts until the row is in the text `expected`.
+fn row(operation: &Operation, contestants: &[(&str, OptimizedFUSEConfig)], expected: &str) -> Row {
+    let count = |config: &OptimizedFUSEConfig| count::requests(operation, config.clone());
+    let mut row = Row {
+        operation: operation.name,
+        least: operation.least,
+        counted: contestants
+            .iter()
+            .map(|(_, config)| count(config))
+            .collect(),
+    };
+    for _ in 1..ATTEMPTS {
+        if expected.contains(&row.render()) {
+            break;
+        }
+        for (least, (_, config)) in row.counted.iter_mut().zip(contestants) {
+            let again = count(config);
+            if count::total(&again) < count::total(least) {
+                *least = again;
+            }
+        }
+    }
+    row
 }
 
 /// Major and minor version of the running kernel.

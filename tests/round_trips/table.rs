@@ -19,28 +19,29 @@ pub(crate) struct Row {
     pub(crate) counted: Vec<Counts>,
 }
 
-impl Table {
-    /// The line above the table, which names the kernel.
-    pub(crate) fn title(&self) -> String {
-        format!(
-            "Counted on Linux {} by the test `round_trips`:",
-            self.kernel
-        )
-    }
+/// The line above the table, which names the kernel.
+pub(crate) fn title(kernel: &str) -> String {
+    format!("Counted on Linux {kernel} by the test `round_trips`:")
+}
 
+impl Row {
+    pub(crate) fn render(&self) -> String {
+        let cells: Vec<String> = self.counted.iter().map(cell).collect();
+        let (operation, least) = (self.operation, self.least);
+        format!("| {operation} | {least} | {} |", cells.join(" | "))
+    }
+}
+
+impl Table {
     /// Title and table.
     pub(crate) fn render(&self) -> String {
-        let mut lines = vec![self.title(), String::new()];
+        let mut lines = vec![title(&self.kernel), String::new()];
         lines.push(format!(
             "| operation | least | {} |",
             self.columns.join(" | ")
         ));
         lines.push("|---".repeat(self.columns.len() + 2) + "|");
-        for row in &self.rows {
-            let cells: Vec<String> = row.counted.iter().map(cell).collect();
-            let (operation, least) = (row.operation, row.least);
-            lines.push(format!("| {operation} | {least} | {} |", cells.join(" | ")));
-        }
+        lines.extend(self.rows.iter().map(Row::render));
         lines.join("\n") + "\n"
     }
 
