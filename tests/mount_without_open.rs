@@ -294,31 +294,6 @@ fn a_directory_that_changes_while_it_is_listed_shows_what_stays_once() {
 }
 
 #[test]
-fn a_listing_that_was_given_up_leaves_nothing_old_to_others() {
-    if !can_mount("listings given up") {
-        return;
-    }
-    let mount = unopened_directories(many);
-    let path = mount.path("dir");
-    let stop = |file: &File| {
-        let mut buffer = Vec::with_capacity(1024);
-        let mut entries = RawDir::new(file, buffer.spare_capacity_mut());
-        assert!(entries.next().unwrap().is_ok());
-    };
-    for turn in 0..20 {
-        stop(&File::open(&path).unwrap());
-        let gone = format!("file{:04}", 100 + turn);
-        // Behind the mount too, where the kernel learns nothing of it.
-        fs::remove_file(mount.backing("dir").join(&gone)).unwrap();
-        fs::write(mount.path("dir/new"), "").unwrap();
-        let listing = list(&File::open(&path).unwrap(), |_| {});
-        assert!(!listing.contains(&gone), "{gone} is still there");
-        assert!(listing.contains(&"new".to_owned()));
-        fs::remove_file(mount.path("dir/new")).unwrap();
-    }
-}
-
-#[test]
 fn a_directory_that_is_held_can_be_synced_and_removed() {
     if !can_mount("removed directories") {
         return;

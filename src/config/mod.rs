@@ -208,6 +208,13 @@ impl OptimizedFUSEConfig {
         is_linux && !self.allow_other && rustix::process::geteuid().is_root()
     }
 
+    /// Whether the kernel is not asked to check although it could be: each change in a directory would cost
+    /// a question more, to which there is one answer.
+    pub(crate) fn leaves_checks_out(&self) -> bool {
+        let optimises = self.kernel_features == KernelFeatures::All;
+        optimises && self.default_permissions && self.only_root_enters()
+    }
+
     /// Lifetime of cached attributes.
     pub fn attr_timeout(&self) -> Duration {
         timeout(self.attr_timeout_secs, self.attr_timeout_millis)

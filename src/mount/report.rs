@@ -115,7 +115,7 @@ fn stateless(fs: &DynamicFS) -> Option<Negotiated> {
 
 /// The checks of the kernel, where they are left out.
 fn permission_checks(config: &OptimizedFUSEConfig) -> Option<Negotiated> {
-    (config.default_permissions && config.only_root_enters()).then(|| {
+    config.leaves_checks_out().then(|| {
         Negotiated::limit("default_permissions", true, false)
             .because("only root can enter the mount, so a check could only say yes")
     })

@@ -114,7 +114,7 @@ fn in_force(fs: &mut DynamicFS, options: &[MountOption]) -> Vec<MountOption> {
         // Whatever the configuration says: this is what the kernel will do.
         fs.let_others_in();
     }
-    let unneeded = fs.config().only_root_enters();
+    let unneeded = fs.config().leaves_checks_out();
     let needed = |option: &&MountOption| !unneeded || **option != MountOption::DefaultPermissions;
     options.iter().filter(needed).cloned().collect()
 }

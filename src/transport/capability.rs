@@ -105,7 +105,7 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
             no("the kernel would check permissions, but default_permissions is off")
         }
         Capability::PosixAcl => when(
-            !config.only_root_enters(),
+            !config.leaves_checks_out(),
             "the kernel would check permissions, but only root can enter the mount",
         ),
         Capability::Passthrough if config.io_mode != IoMode::Passthrough => {

@@ -118,3 +118,90 @@ pub(super) fn open(storage: &LocalStorage, node: Arc<Node>) -> Result<OpenDirect
     storage.identity.daemon()?;
     Ok(OpenDirectory::open(storage, node, &path)?.shared())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::storage::{DirSink, FilesystemInterface, NO_HANDLE, ROOT_INO};
+
+    /// Up to `most` names after `cookie`, and the cookie of the last.
+    fn list(storage: &LocalStorage, cookie: u64, most: usize) -> (Vec<String>, u64) {
+        let (mut names, mut last) = (Vec::new(), cookie);
+        let listed = storage.readdir(ROOT_INO, NO_HANDLE, cookie, &mut |entry| {
+            if names.len() == most {
+                return DirSink::Full;
+            }
+            names.push(entry.name.to_str().unwrap().to_owned());
+            last = entry.offset;
+            DirSink::Taken
+        });
+        listed.unwrap();
+        (names, last)
+    }
+
+    fn directory() -> (tempfile::TempDir, LocalStorage) {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..100 {
+            std::fs::write(dir.path().join(n.to_string()), "").unwrap();
+        }
+        let storage = LocalStorage::open(dir.path()).unwrap();
+        (dir, storage)
+    }
+
+    #[test]
+    fn a_listing_goes_on_where_it_left_off_and_ends() {
+        let (_dir, storage) = directory();
+        let (mut names, mut cookie) = list(&storage, 0, 7);
+        assert_eq!(storage.listings.kept.lock().len(), 1);
+        loop {
+            let (more, last) = list(&storage, cookie, 7);
+            if more.is_empty() {
+                break;
+            }
+            names.extend(more);
+            cookie = last;
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 102);
+        assert_eq!(storage.listings.kept.lock().len(), 0);
+    }
+
+    #[test]
+    fn what_was_read_ahead_for_one_listing_is_not_shown_old_to_another() {
+        let (dir, storage) = directory();
+        let (all, _) = list(&storage, 0, usize::MAX);
+        // Only of a directory that has not changed just now is anything read ahead trusted.
+        let changed = std::fs::metadata(dir.path()).unwrap().modified().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while changed.elapsed().unwrap_or_default() < Duration::from_millis(50) {
+            assert!(Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+        let (_, cookie) = list(&storage, 0, 10);
+        let victim = &all[50];
+        std::fs::remove_file(dir.path().join(victim)).unwrap();
+        let (names, _) = list(&storage, cookie, usize::MAX);
+        assert!(!names.contains(victim));
+        assert_eq!(names.len(), 91);
+    }
+
+    #[test]
+    fn a_forgotten_directory_and_the_end_of_the_mount_leave_nothing_open() {
+        let (dir, storage) = directory();
+        std::fs::create_dir(dir.path().join("sub")).unwrap();
+        std::fs::write(dir.path().join("sub/a"), "").unwrap();
+        let caller = crate::storage::Caller::ROOT;
+        let sub = storage.lookup(&caller, ROOT_INO, "sub".as_ref()).unwrap();
+        let first = &mut |_: &crate::storage::DirEntry<'_>| DirSink::Full;
+        storage.readdir(sub.attr.ino, NO_HANDLE, 0, first).unwrap();
+        assert_eq!(storage.listings.kept.lock().len(), 1);
+        storage.forget(sub.attr.ino, 1);
+        assert_eq!(storage.listings.kept.lock().len(), 0);
+        list(&storage, 0, 1);
+        FilesystemInterface::destroy(&storage);
+        assert_eq!(storage.listings.kept.lock().len(), 0);
+    }
+}
