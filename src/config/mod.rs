@@ -197,7 +197,8 @@ pub struct OptimizedFUSEConfig {
     pub allow_other: bool,
     /// Let the kernel check permissions from mode and ACL (`default_permissions`). Default on.
     /// Without it the storage checks each operation as the caller, and names are not cached when
-    /// others may enter, because a cached name is not checked again.
+    /// others may enter, because a cached name is not checked again. A mount that only root may enter
+    /// goes without it in any case.
     pub default_permissions: bool,
 }
 

@@ -127,6 +127,8 @@ pub(crate) fn wants_stateless_files(
         Err("open is not stateless")
     } else if !storage.without_open.files {
         Err("the storage needs files to be opened")
+    } else if storage.flush_on_close {
+        Err("the storage has something to say when a file is closed")
     } else if !opens_are_checked(config) {
         Err("the storage checks permissions when a file is opened")
     } else {
@@ -242,6 +244,11 @@ mod tests {
             let policy = Policy::new(&config, &KERNEL_BACKED, granted);
             assert!(!policy.stateless_files && policy.stateless_refusal.is_some());
         }
+        let remote = StorageCapabilities {
+            flush_on_close: true,
+            ..KERNEL_BACKED
+        };
+        assert!(!Policy::new(&config, &remote, ALL).stateless_files);
         config.default_permissions = false;
         let policy = Policy::new(&config, &KERNEL_BACKED, ALL);
         assert!(!policy.stateless_files && !policy.stateless_directories);
