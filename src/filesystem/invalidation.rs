@@ -32,6 +32,24 @@ enum Message {
     Entry { parent: Ino, name: OsString },
 }
 
+impl Message {
+    fn attributes(ino: Ino) -> Message {
+        Message::Inode {
+            ino,
+            offset: -1,
+            len: 0,
+        }
+    }
+
+    fn contents(ino: Ino) -> Message {
+        Message::Inode {
+            ino,
+            offset: 0,
+            len: 0,
+        }
+    }
+}
+
 /// The queue and its thread.
 pub struct Invalidator {
     queue: Mutex<Option<SyncSender<Message>>>,
@@ -69,25 +87,33 @@ impl Invalidator {
 
     /// Queues: drop the attributes of `ino`.
     pub fn attributes(&self, ino: Ino) {
-        self.send(Message::Inode {
-            ino,
-            offset: -1,
-            len: 0,
-        });
+        self.send(Message::attributes(ino));
     }
 
     /// Queues: drop attributes and all cached data of `ino`.
     pub fn inode(&self, ino: Ino) {
-        self.send(Message::Inode {
-            ino,
-            offset: 0,
-            len: 0,
-        });
+        self.send(Message::contents(ino));
     }
 
     /// Queues: drop the name.
     pub fn entry(&self, parent: Ino, name: OsString) {
         self.send(Message::Entry { parent, name });
+    }
+
+    /// Like [`attributes`](Self::attributes), and waits while the queue is full. Not for threads that
+    /// serve requests.
+    pub(super) fn must_drop_attributes(&self, ino: Ino) {
+        self.send_waiting(Message::attributes(ino));
+    }
+
+    /// Like [`inode`](Self::inode), and waits while the queue is full. Not for threads that serve requests.
+    pub(super) fn must_drop_inode(&self, ino: Ino) {
+        self.send_waiting(Message::contents(ino));
+    }
+
+    /// Like [`entry`](Self::entry), and waits while the queue is full. Not for threads that serve requests.
+    pub(super) fn must_drop_entry(&self, parent: Ino, name: OsString) {
+        self.send_waiting(Message::Entry { parent, name });
     }
 
     /// Invalidations taken from the queue since the mount.
@@ -100,6 +126,15 @@ impl Invalidator {
             && let Err(TrySendError::Full(_)) = queue.try_send(message)
         {
             tracing::warn!("the queue of invalidations is full; one was dropped");
+        }
+    }
+
+    fn send_waiting(&self, message: Message) {
+        // Not under the lock, which those who must not wait take.
+        let queue = self.queue.lock().clone();
+        if let Some(queue) = queue {
+            // Fails when the thread is gone: then the mount is going away.
+            let _ = queue.send(message);
         }
     }
 

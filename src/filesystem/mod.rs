@@ -11,10 +11,12 @@
 //! | `data` | read, write, and what runs ahead of and behind them |
 //! | `directories` | opendir, readdir, readdirplus, releasedir, fsyncdir |
 //! | `xattrs` | getxattr, listxattr, setxattr, removexattr |
+//! | `changes` | what the storage tells of changes behind the mount |
 //! | `locking` | getlk, setlk, and what a close releases |
 
 mod answers;
 mod attributes;
+mod changes;
 mod data;
 mod directories;
 mod files;
@@ -31,8 +33,8 @@ mod xattrs;
 pub use answers::{AttrAnswer, DirPlusEntry, EntryAnswer, FileAccess, Opened};
 pub use invalidation::{Invalidator, KernelNotifier};
 pub use locks::{Conflict, LockKind, LockManager, LockRange, LockRequest, LockType, WaitId};
-pub(crate) use policy::names_must_expire;
 pub use policy::{Granted, Policy};
+pub(crate) use policy::{UNLIMITED, names_must_expire};
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;

@@ -115,7 +115,10 @@ fn a_read_of_nothing_at_the_largest_offset_ends() {
     for offset in [u64::MAX, u64::MAX - 4096, u64::MAX] {
         detector.observe(offset, 4096, u64::MAX);
     }
-    assert_eq!(detector.observe(u64::MAX, 1, u64::MAX), Observation::default());
+    assert_eq!(
+        detector.observe(u64::MAX, 1, u64::MAX),
+        Observation::default()
+    );
 }
 
 /// Offset, length, and how the next read follows, for streams with every kind of pattern.
