@@ -17,6 +17,7 @@ pub(crate) fn open(
     let storage = crate::storage::LocalStorage::builder(root)
         .permission_checks(checks)
         .writeback_cache(config.io_mode == crate::config::IoMode::WritebackCache)
+        .exclusive(config.exclusive)
         .build()
         .map_err(|error| {
             let error = anyhow::Error::from(error);

@@ -354,6 +354,10 @@ static FIELDS: &[Field] = table! {
         choice!(readdirplus: ReadDirPlus);
     kernel_features, kernel_features, "how much of what the kernel offers is asked for",
         choice!(kernel_features: KernelFeatures);
+    watch, watch, "expire what others change behind the mount as soon as it changes",
+        switch!(watch);
+    exclusive, exclusive, "nothing else changes the directory: what is cached never expires",
+        switch!(exclusive);
     allow_other, allow_other, "let other users enter the mount", switch!(allow_other);
     default_permissions, default_permissions, "let the kernel check permissions",
         switch!(default_permissions);

@@ -193,6 +193,14 @@ pub struct OptimizedFUSEConfig {
     /// What is asked of the kernel. Default all.
     pub kernel_features: KernelFeatures,
 
+    /// Watch the backing directory, and expire what others change in it as soon as it changes, so that long
+    /// lifetimes stay safe (fanotify(7) with privileges, otherwise inotify(7)). Default off: it costs an
+    /// event for each change on the whole backing file system.
+    pub watch: bool,
+    /// Nothing but this mount changes the backing directory: lifetimes that are not zero never end. Default
+    /// off: a change that is made elsewhere all the same may never be seen.
+    pub exclusive: bool,
+
     /// Let users other than the one who mounted enter (`allow_other`). Default on.
     pub allow_other: bool,
     /// Let the kernel check permissions from mode and ACL (`default_permissions`). Default on.

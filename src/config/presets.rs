@@ -71,6 +71,8 @@ impl OptimizedFUSEConfig {
             lock_mode: LockMode::Kernel,
             readdirplus: ReadDirPlus::Auto,
             kernel_features: KernelFeatures::All,
+            watch: false,
+            exclusive: false,
             allow_other: true,
             default_permissions: true,
         }

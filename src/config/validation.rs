@@ -56,6 +56,13 @@ pub(super) fn conflicts(config: &OptimizedFUSEConfig) -> Vec<Conflict> {
             },
         ),
         (
+            config.watch && config.exclusive,
+            Conflict {
+                settings: &["watch", "exclusive"],
+                rule: "where nothing else changes the directory there is nothing to watch for",
+            },
+        ),
+        (
             config.enable_writeback && config.writeback_buffer_size < SMALLEST_BUFFER,
             Conflict {
                 settings: &["writeback", "writeback_buffer_size"],
@@ -95,7 +102,7 @@ impl OptimizedFUSEConfig {
     /// Ranges are those of the fields' documentation; `max_read_size` and `max_write_size` are
     /// also multiples of 4 KiB, because requests are made of pages. Contradictions: the I/O mode
     /// [`WritebackCache`](IoMode::WritebackCache) without `enable_writeback` or with
-    /// [`KernelFeatures::Minimal`], `enable_writeback` without a buffer of a page, and
+    /// [`KernelFeatures::Minimal`], `enable_writeback` without a buffer of a page, `watch` with `exclusive`, and
     /// [`OpenPolicy::Stateless`] with direct I/O, locks in the daemon or minimal features. What a kernel
     /// or a storage lacks is not an error here: the mount falls back and says so.
     ///

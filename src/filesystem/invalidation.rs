@@ -46,6 +46,24 @@ enum Message {
     },
 }
 
+impl Message {
+    fn attributes(ino: Ino) -> Message {
+        Message::Inode {
+            ino,
+            offset: -1,
+            len: 0,
+        }
+    }
+
+    fn contents(ino: Ino) -> Message {
+        Message::Inode {
+            ino,
+            offset: 0,
+            len: 0,
+        }
+    }
+}
+
 /// The queue and its thread.
 pub struct Invalidator {
     queue: Mutex<Option<SyncSender<Message>>>,
@@ -83,20 +101,12 @@ impl Invalidator {
 
     /// Queues: drop the attributes of `ino`.
     pub fn attributes(&self, ino: Ino) {
-        self.send(Message::Inode {
-            ino,
-            offset: -1,
-            len: 0,
-        });
+        self.send(Message::attributes(ino));
     }
 
     /// Queues: drop attributes and all cached data of `ino`.
     pub fn inode(&self, ino: Ino) {
-        self.send(Message::Inode {
-            ino,
-            offset: 0,
-            len: 0,
-        });
+        self.send(Message::contents(ino));
     }
 
     /// Queues: drop the name.
@@ -109,6 +119,22 @@ impl Invalidator {
     pub(super) fn listing(&self, ino: Ino, lifetime: Duration) {
         let due = Instant::now() + lifetime;
         self.send(Message::Listing { ino, due });
+    }
+
+    /// Like [`attributes`](Self::attributes), and waits while the queue is full. Not for threads that
+    /// serve requests.
+    pub(super) fn must_drop_attributes(&self, ino: Ino) {
+        self.send_waiting(Message::attributes(ino));
+    }
+
+    /// Like [`inode`](Self::inode), and waits while the queue is full. Not for threads that serve requests.
+    pub(super) fn must_drop_inode(&self, ino: Ino) {
+        self.send_waiting(Message::contents(ino));
+    }
+
+    /// Like [`entry`](Self::entry), and waits while the queue is full. Not for threads that serve requests.
+    pub(super) fn must_drop_entry(&self, parent: Ino, name: OsString) {
+        self.send_waiting(Message::Entry { parent, name });
     }
 
     /// Invalidations taken from the queue since the mount.
@@ -128,6 +154,15 @@ impl Invalidator {
             }
             // Its thread is gone, which said so itself.
             Err(TrySendError::Disconnected(_)) => {}
+        }
+    }
+
+    fn send_waiting(&self, message: Message) {
+        // Not under the lock, which those who must not wait take.
+        let queue = self.queue.lock().clone();
+        if let Some(queue) = queue {
+            // Fails when the thread is gone: then the mount is going away.
+            let _ = queue.send(message);
         }
     }
 

@@ -11,10 +11,12 @@
 //! | `data` | read, write, and what runs ahead of and behind them |
 //! | `directories` | opendir, readdir, readdirplus, releasedir, fsyncdir |
 //! | `xattrs` | getxattr, listxattr, setxattr, removexattr |
+//! | `changes` | what the storage tells of changes behind the mount |
 //! | `locking` | getlk, setlk, and what a close releases |
 
 mod answers;
 mod attributes;
+mod changes;
 mod data;
 mod directories;
 mod files;
@@ -32,7 +34,7 @@ pub use answers::{AttrAnswer, DirPlusEntry, EntryAnswer, FileAccess, Opened};
 pub use invalidation::{Invalidator, KernelNotifier};
 pub use locks::{Conflict, LockKind, LockManager, LockRange, LockRequest, LockType, WaitId};
 pub use policy::{Granted, Policy};
-pub(crate) use policy::{names_must_expire, wants_stateless_files};
+pub(crate) use policy::{UNLIMITED, names_must_expire, wants_stateless_files};
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;

@@ -6,6 +6,10 @@ use std::time::Duration;
 use crate::config::{IoMode, KernelFeatures, LockMode, OpenPolicy, OptimizedFUSEConfig};
 use crate::storage::StorageCapabilities;
 
+/// The lifetime of what nobody else changes, a century: the kernel counts it in timer ticks, and cuts what is
+/// too long for that (`timespec64_to_jiffies`).
+pub(crate) const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// The grants of the kernel that change how this side behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Granted {
@@ -57,13 +61,21 @@ impl Policy {
     ) -> Policy {
         let (io_mode, io_mode_reason) = effective_io_mode(config, storage, granted);
         let names_expire = names_must_expire(config);
-        let name_ttl = |ttl| if names_expire { Duration::ZERO } else { ttl };
+        let lifetime =
+            |ttl: Duration| match ttl.is_zero() || !(storage.exclusive || config.exclusive) {
+                true => ttl,
+                false => UNLIMITED,
+            };
+        let name_ttl = |ttl| match names_expire {
+            true => Duration::ZERO,
+            false => lifetime(ttl),
+        };
         let entry_ttl = name_ttl(config.entry_timeout());
         let stateless = stateless_files(config, storage, granted);
         Policy {
             io_mode,
             io_mode_reason,
-            attr_ttl: config.attr_timeout(),
+            attr_ttl: lifetime(config.attr_timeout()),
             entry_ttl,
             negative_ttl: name_ttl(config.negative_timeout()),
             keep_cache: config.kernel_features == KernelFeatures::All && granted.auto_inval_data,
@@ -283,6 +295,26 @@ mod tests {
         config.allow_other = false;
         let policy = Policy::new(&config, &KERNEL_BACKED, ALL);
         assert_eq!(policy.entry_ttl, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_nobody_else_changes_never_expires_unless_nothing_is_cached() {
+        let mut config = OptimizedFUSEConfig::balanced();
+        config.exclusive = true;
+        let policy = Policy::new(&config, &KERNEL_BACKED, ALL);
+        assert_eq!(
+            [policy.attr_ttl, policy.entry_ttl, policy.negative_ttl],
+            [UNLIMITED; 3]
+        );
+        let storage = StorageCapabilities {
+            exclusive: true,
+            ..KERNEL_BACKED
+        };
+        let safe = Policy::new(&OptimizedFUSEConfig::safe(), &storage, ALL);
+        assert_eq!(safe.attr_ttl, UNLIMITED);
+        assert_eq!(safe.negative_ttl, Duration::ZERO);
+        let baseline = Policy::new(&OptimizedFUSEConfig::baseline(), &storage, ALL);
+        assert_eq!(baseline.attr_ttl, Duration::ZERO);
     }
 
     #[test]

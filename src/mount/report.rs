@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::session::MountReport;
 use crate::config::{IoMode, OpenPolicy, OptimizedFUSEConfig};
-use crate::filesystem::{DynamicFS, Policy, names_must_expire};
+use crate::filesystem::{DynamicFS, Policy, UNLIMITED, names_must_expire};
 use crate::readahead::bdi;
 use crate::transport::capability::Capability;
 use crate::transport::{Negotiated, Negotiation};
@@ -42,13 +42,14 @@ pub(super) fn assemble(
     transport: &str,
     fs: &DynamicFS,
     negotiation: Negotiation,
-    readahead: Option<Negotiated>,
+    of_mount: impl IntoIterator<Item = Negotiated>,
 ) -> MountReport {
     let mut capabilities = negotiation.items;
-    capabilities.extend(readahead);
+    capabilities.extend(of_mount);
     capabilities.extend(name_lifetimes(fs.config()));
     capabilities.extend(stateless(fs));
     capabilities.extend(permission_checks(fs.config()));
+    capabilities.extend(unlimited_lifetimes(fs));
     let (major, minor) = negotiation.kernel_abi;
     let mut report = MountReport {
         kernel: rustix::system::uname()
@@ -85,6 +86,14 @@ pub(super) fn update(report: &mut MountReport, policy: &Policy) {
     if let (None, Some(why)) = (refusal, &policy.io_mode_reason) {
         report.io_mode = format!("{io_mode} ({why})");
     }
+}
+
+fn unlimited_lifetimes(fs: &DynamicFS) -> Option<Negotiated> {
+    (fs.policy().attr_ttl == UNLIMITED).then(|| {
+        let asked = format!("{} ms", fs.config().attr_timeout().as_millis());
+        Negotiated::limit("attr_ttl", asked, "unlimited")
+            .because("nothing else changes this storage")
+    })
 }
 
 fn name_lifetimes(config: &OptimizedFUSEConfig) -> Option<Negotiated> {

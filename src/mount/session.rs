@@ -25,6 +25,11 @@ pub enum MountError {
     /// The transport failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// `watch` was asked for, and changes cannot be noticed: with long lifetimes they would not be seen.
+    #[error(
+        "cannot watch for changes behind the mount: {0}; leave watch out, and choose lifetimes that bound how stale things may be"
+    )]
+    Watch(#[source] std::io::Error),
     /// The serving thread could not be started.
     #[error("cannot start a thread to serve the mount: {0}")]
     Thread(#[source] std::io::Error),
@@ -90,6 +95,7 @@ pub fn spawn(
     let transport = FuserTransport;
     let session = transport.mount(fs.clone(), mountpoint, &options)?;
     fs.invalidator().attach(session.notifier());
+    let watched = watch(&fs)?;
     let negotiation = session.negotiation().clone();
     let thread = std::thread::Builder::new()
         .name("dynamicfs-serve".into())
@@ -97,7 +103,12 @@ pub fn spawn(
         .map_err(MountError::Thread)?;
     let readahead = report::raise_readahead(&fs, mountpoint);
     Ok(MountHandle {
-        report: report::assemble(transport.name(), &fs, negotiation, readahead),
+        report: report::assemble(
+            transport.name(),
+            &fs,
+            negotiation,
+            readahead.into_iter().chain(watched),
+        ),
         fs,
         mountpoint: mountpoint.to_owned(),
         thread: Some(thread),
@@ -117,6 +128,23 @@ fn in_force(fs: &mut DynamicFS, options: &[MountOption]) -> Vec<MountOption> {
     let unneeded = fs.config().leaves_checks_out();
     let needed = |option: &&MountOption| !unneeded || **option != MountOption::DefaultPermissions;
     options.iter().filter(needed).cloned().collect()
+}
+
+/// Begins to watch for changes behind the mount, if that is wanted and there can be any.
+fn watch(fs: &Arc<DynamicFS>) -> Result<Option<Negotiated>, MountError> {
+    if !fs.config().watch {
+        return Ok(None);
+    }
+    let watch = |granted: &str| Negotiated::limit("watch", "true", granted);
+    if fs.storage_capabilities().exclusive {
+        return Ok(Some(
+            watch("no").because("nothing else changes this storage"),
+        ));
+    }
+    let method = fs
+        .watch()
+        .map_err(|error| MountError::Watch(error.into()))?;
+    Ok(Some(watch(&method.to_string())))
 }
 
 /// A mount that is being served.

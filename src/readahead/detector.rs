@@ -73,6 +73,10 @@ impl Detector {
     pub(super) fn observe(&mut self, offset: u64, len: u64, file_size: u64) -> Observation {
         let read = offset..offset.saturating_add(len);
         let mut seen = Observation::default();
+        if read.is_empty() {
+            // At the end of the range of offsets: it touches itself, and so continues every run for ever.
+            return seen;
+        }
         if let Some(run) = &mut self.run {
             seen.hit = run.has_hinted(&read);
             run.follow(&read);

@@ -109,6 +109,18 @@ fn a_wrong_guess_of_the_direction_does_not_last() {
     );
 }
 
+#[test]
+fn a_read_of_nothing_at_the_largest_offset_ends() {
+    let mut detector = Detector::new(MAX_WINDOW);
+    for offset in [u64::MAX, u64::MAX - 4096, u64::MAX] {
+        detector.observe(offset, 4096, u64::MAX);
+    }
+    assert_eq!(
+        detector.observe(u64::MAX, 1, u64::MAX),
+        Observation::default()
+    );
+}
+
 /// Offset, length, and how the next read follows, for streams with every kind of pattern.
 fn any_reads() -> impl Strategy<Value = Vec<(u64, u64)>> {
     let read = (0u64..2048, 1u64..64);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::Access;
 
+use super::changes::{ChangeListener, WatchMethod};
 use super::types::*;
 use crate::platform::{FallocateFlags, IFlags, RenameFlags, XattrFlags};
 
@@ -48,6 +49,16 @@ pub trait FilesystemInterface: Send + Sync {
     /// How many inodes the kernel holds references to now, for statistics; 0 where not counted.
     fn inode_count(&self) -> u64 {
         0
+    }
+
+    /// Tells `listener`, from a thread of the storage and until [`destroy`](Self::destroy), what changes by
+    /// other ways than through this storage. Asked once, before the first request, where the mount is to
+    /// `watch`.
+    ///
+    /// # Errors
+    /// `ENOSYS` when the storage cannot know.
+    fn watch(&self, listener: Arc<dyn ChangeListener>) -> Result<WatchMethod> {
+        Err(Errno::NOSYS)
     }
 
     /// The mount is gone: write out what is held, free what is kept. Called once.

@@ -1,5 +1,6 @@
 //! Storages: what holds the files. Nothing in this module knows of FUSE.
 
+mod changes;
 mod interface;
 #[cfg(target_os = "linux")]
 mod local;
@@ -7,6 +8,7 @@ pub mod memory;
 mod shared;
 mod types;
 
+pub use changes::{ChangeListener, WatchMethod};
 pub use interface::FilesystemInterface;
 #[cfg(all(feature = "internals", target_os = "linux"))]
 #[doc(hidden)]

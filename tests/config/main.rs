@@ -34,6 +34,8 @@ const SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("lock_mode", "daemon", "kernel", "DAEMON"),
     ("readdirplus", "on", "off", "ON"),
     ("kernel_features", "minimal", "all", "Minimal"),
+    ("watch", "true", "false", "yes"),
+    ("exclusive", "true", "false", "1"),
     ("allow_other", "false", "true", "no"),
     ("default_permissions", "false", "true", "off"),
 ];
@@ -59,6 +61,8 @@ const VARIABLES: &[&str] = &[
     "DYNAMICFS_LOCK_MODE",
     "DYNAMICFS_READDIRPLUS",
     "DYNAMICFS_KERNEL_FEATURES",
+    "DYNAMICFS_WATCH",
+    "DYNAMICFS_EXCLUSIVE",
     "DYNAMICFS_ALLOW_OTHER",
     "DYNAMICFS_DEFAULT_PERMISSIONS",
 ];

@@ -325,6 +325,8 @@ fn a_struct_is_validated_whole() {
     config.max_background = 0;
     config.io_mode = IoMode::WritebackCache;
     config.kernel_features = KernelFeatures::Minimal;
+    config.watch = true;
+    config.exclusive = true;
     let errors = lines(&config.validate().unwrap_err());
     let beginnings = [
         "attr_timeout_secs = 584542046090years",
@@ -340,6 +342,7 @@ fn a_struct_is_validated_whole() {
         "max_background = 0: too small; accepted: 1 to 65535",
         "io_mode = writeback-cache and kernel_features = minimal: the writeback cache is a kernel \
          feature, kernel_features must be all",
+        "watch = true and exclusive = true: where nothing else changes the directory there is nothing",
         "enable_writeback = true and writeback_buffer_size = 0: writeback needs a buffer",
     ];
     assert_eq!(errors.len(), beginnings.len(), "{errors:#?}");

@@ -115,15 +115,16 @@ impl TestMount {
         fs::create_dir(&backing).unwrap();
         prepare(&backing);
         let storage = Box::new(local_storage(&backing, &config));
-        TestMount::in_dir(dir, storage, config)
+        TestMount::over(dir, storage, config)
     }
 
     /// Any storage.
     pub fn of(storage: Box<dyn FilesystemInterface>, config: OptimizedFUSEConfig) -> TestMount {
-        TestMount::in_dir(test_dir(), storage, config)
+        TestMount::over(test_dir(), storage, config)
     }
 
-    fn in_dir(
+    /// Any storage, mounted in `dir`; what is behind it lies in `backing` there.
+    pub fn over(
         dir: TempDir,
         storage: Box<dyn FilesystemInterface>,
         config: OptimizedFUSEConfig,

@@ -37,8 +37,18 @@ pub(super) fn reopen(fd: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
 }
 
 /// A mounted file system, kept open to open handles on it.
-struct Mount {
+pub(super) struct Mount {
     anchor: OwnedFd,
+}
+
+impl Mount {
+    /// An `O_PATH` descriptor of the inode that a handle names.
+    ///
+    /// # Errors
+    /// `ESTALE` when there is none any more.
+    pub(super) fn open(&self, handle: &RawHandle) -> Result<OwnedFd> {
+        sys::open_by_handle(self.anchor.as_fd(), handle)
+    }
 }
 
 /// A file handle and the mount on which it is opened.
@@ -50,6 +60,10 @@ pub(super) struct Handle {
 impl Handle {
     pub(super) fn raw(&self) -> &RawHandle {
         &self.raw
+    }
+
+    pub(super) fn mount(&self) -> &Arc<Mount> {
+        &self.mount
     }
 }
 
@@ -145,8 +159,7 @@ impl Descriptors {
     }
 
     fn by_handle(&self, node: &Node, handle: &Handle) -> Result<OwnedFd> {
-        let anchor = handle.mount.anchor.as_fd();
-        let fd = self.with_room(|| sys::open_by_handle(anchor, &handle.raw))?;
+        let fd = self.with_room(|| handle.mount.open(&handle.raw))?;
         if !node.verified.load(Ordering::Relaxed) {
             if !node.is(&stat(fd.as_fd(), c"")?) {
                 return Err(Errno::STALE);

@@ -67,7 +67,7 @@ pub(super) struct Node {
     pub(super) kind: FileKind,
     /// How to open it again; without one, by `location`.
     pub(super) handle: Option<Handle>,
-    /// Parent and name when last seen; kept only where there is no handle.
+    /// Parent and name when last seen; kept only where there is no handle, and while changes are watched for.
     pub(super) location: Mutex<Option<(Arc<Node>, OsString)>>,
     /// A handle taken by name may name what replaced the file meanwhile; checked at first use.
     pub(super) verified: AtomicBool,
@@ -254,6 +254,15 @@ impl InodeTable {
             Some(node) => node.id,
             None => ino,
         }
+    }
+
+    /// All inodes that the kernel holds, the root among them.
+    pub(super) fn all(&self) -> Vec<Arc<Node>> {
+        let mut nodes = Vec::with_capacity(self.len());
+        for shard in &self.by_id {
+            nodes.extend(shard.read().values().cloned());
+        }
+        nodes
     }
 
     /// Number of inodes that the kernel holds, the root among them.

@@ -15,22 +15,25 @@ mod names;
 mod operations;
 mod stateless;
 mod sys;
+mod watch;
 mod xattrs;
 
 #[cfg(feature = "internals")]
 pub use bare_inodes::BareInodes;
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, getrlimit};
 
+use super::changes::{ChangeListener, WatchMethod};
 use super::types::{
-    Errno, FileKind, Ino, PermissionChecks, Result, StorageCapabilities, WithoutOpen,
+    Errno, FileKind, Ino, PermissionChecks, ROOT_INO, Result, StorageCapabilities, WithoutOpen,
 };
 use descriptors::{Descriptors, stat};
 use directories::OpenDirectory;
@@ -40,6 +43,7 @@ use inodes::{InodeTable, Node};
 use listings::Listings;
 use stateless::Unopened;
 use sys::ProcPath;
+use watch::Watch;
 
 /// Most descriptors of inodes that are kept without being asked for: a working set of that size
 /// is rare, and opening one again costs two microseconds.
@@ -163,8 +167,8 @@ pub struct LocalStorageStatistics {
 /// file system ids of the last caller (with the daemon's capabilities), so it must not be used for
 /// other work on files. Otherwise all is done as the user of this process.
 pub struct LocalStorage {
-    inodes: InodeTable,
-    descriptors: Descriptors,
+    inodes: Arc<InodeTable>,
+    descriptors: Arc<Descriptors>,
     files: Handles<OpenFile>,
     directories: Handles<OpenDirectory>,
     /// Of directories that nobody opened.
@@ -176,6 +180,7 @@ pub struct LocalStorage {
     writeback_cache: bool,
     /// Some inode has no file handle, so renames must be followed.
     locations_used: AtomicBool,
+    watch: OnceLock<Watch>,
 }
 
 impl LocalStorage {
@@ -228,8 +233,8 @@ impl LocalStorage {
         };
         Ok(LocalStorage {
             locations_used: AtomicBool::new(handle.is_none()),
-            inodes: InodeTable::new(&found, Arc::new(root), handle),
-            descriptors,
+            inodes: Arc::new(InodeTable::new(&found, Arc::new(root), handle)),
+            descriptors: Arc::new(descriptors),
             files: Handles::new(),
             directories: Handles::new(),
             listings: Listings::new(),
@@ -237,6 +242,7 @@ impl LocalStorage {
             identity,
             capabilities,
             writeback_cache: builder.writeback_cache,
+            watch: OnceLock::new(),
         })
     }
 
@@ -269,7 +275,47 @@ impl LocalStorage {
             self.descriptors.drop_of(&node);
             self.listings.drop_of(&node);
             self.unopened.drop_of(&node);
+            if let Some(directories) = self.watched_directories() {
+                directories.remove(&node);
+            }
         }
+    }
+
+    /// Begins to watch for changes that are not made through this storage. Called once.
+    fn start_watch(&self, listener: Arc<dyn ChangeListener>) -> Result<WatchMethod> {
+        if self.watch.get().is_some() {
+            return Err(Errno::ALREADY);
+        }
+        let watch = Watch::start(&self.inodes, &self.descriptors, listener)?;
+        // Where everything must expire, names must be known.
+        self.locations_used.store(true, Ordering::Relaxed);
+        Ok(self.watch.get_or_init(|| watch).method())
+    }
+
+    /// Where directories are watched one by one.
+    fn watched_directories(&self) -> Option<&watch::Directories> {
+        self.watch.get()?.directories()
+    }
+
+    /// Whether an inode is kept with the name under which it was seen last.
+    fn keeps_location(&self, node: &Node) -> bool {
+        node.id != ROOT_INO && (node.handle.is_none() || self.watch.get().is_some())
+    }
+
+    /// Keeps where an inode was seen, if that is of use.
+    fn see_at(&self, node: &Arc<Node>, parent: &Arc<Node>, name: &OsStr) {
+        if self.keeps_location(node) {
+            self.locations_used.store(true, Ordering::Relaxed);
+            *node.location.lock() = Some((parent.clone(), name.to_owned()));
+        }
+    }
+
+    /// Watches a directory that the kernel did not hold before.
+    fn watch_new(&self, node: &Arc<Node>) -> Result<()> {
+        if let (FileKind::Directory, Some(directories)) = (node.kind, self.watched_directories()) {
+            directories.add(node, self.fd(node)?.as_fd());
+        }
+        Ok(())
     }
 }
 

@@ -111,13 +111,12 @@ impl LocalStorage {
                     verified: false,
                     location,
                 };
-                self.inodes.insert_counted(found, new)
+                let node = self.inodes.insert_counted(found, new);
+                self.watch_new(&node)?;
+                node
             }
         };
-        if node.handle.is_none() && node.id != ROOT_INO {
-            self.locations_used.store(true, Ordering::Relaxed);
-            *node.location.lock() = Some((parent.clone(), name.to_owned()));
-        }
+        self.see_at(&node, parent, name);
         let entry = Entry::new(attr_of(node.id, found)?, node.generation);
         Ok(self.named(parent, entry))
     }
@@ -156,7 +155,9 @@ impl LocalStorage {
                     verified: true,
                     location,
                 };
-                self.inodes.insert_counted(&found, new)
+                let node = self.inodes.insert_counted(&found, new);
+                self.watch_new(&node)?;
+                node
             }
         };
         let entry = Entry::new(attr_of(node.id, &found)?, node.generation);
@@ -379,11 +380,11 @@ pub(super) fn rename(
 }
 
 impl LocalStorage {
-    /// Records where an inode without a handle is found from now on.
+    /// Records where an inode is found from now on.
     fn note_location(&self, parent: &Arc<Node>, dir: BorrowedFd<'_>, name: &OsStr) {
         let node = stat(dir, name).ok().and_then(|s| self.inodes.find(&s));
-        if let Some(node) = node.filter(|node| node.handle.is_none()) {
-            *node.location.lock() = Some((parent.clone(), name.to_owned()));
+        if let Some(node) = node {
+            self.see_at(&node, parent, name);
         }
     }
 }

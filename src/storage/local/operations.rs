@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{Access, FallocateFlags, IFlags, RenameFlags, XattrFlags};
 
 use super::{LocalStorage, attributes, directories, files, names, xattrs};
+use crate::storage::changes::{ChangeListener, WatchMethod};
 use crate::storage::interface::FilesystemInterface;
 use crate::storage::types::*;
 
@@ -20,7 +21,14 @@ impl FilesystemInterface for LocalStorage {
         self.inodes.len() as u64
     }
 
+    fn watch(&self, listener: Arc<dyn ChangeListener>) -> Result<WatchMethod> {
+        self.start_watch(listener)
+    }
+
     fn destroy(&self) {
+        if let Some(watch) = self.watch.get() {
+            watch.stop();
+        }
         self.files.clear();
         self.directories.clear();
         self.listings.clear();

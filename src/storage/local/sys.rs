@@ -19,6 +19,16 @@ pub(super) struct RawHandle {
     bytes: Box<[u8]>,
 }
 
+impl RawHandle {
+    /// From the parts of a `struct file_handle`; `None` beyond the longest that there is.
+    pub(super) fn new(kind: i32, bytes: &[u8]) -> Option<RawHandle> {
+        (bytes.len() <= MAX_HANDLE_SIZE).then(|| RawHandle {
+            kind,
+            bytes: bytes.into(),
+        })
+    }
+}
+
 /// `struct file_handle`, with room for the longest.
 #[repr(C)]
 struct HandleBuffer {
