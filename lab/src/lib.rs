@@ -2,9 +2,11 @@
 
 pub mod bench;
 pub mod cell;
+mod cgroup;
 pub mod compare;
 pub mod conformance;
 pub mod exceptions;
+mod fusectl;
 pub mod guest;
 mod hash;
 pub mod image;
@@ -24,6 +26,7 @@ pub mod report;
 pub mod schedule;
 pub mod selftest;
 mod service;
+pub mod soak;
 pub mod suite;
 pub mod suites;
 pub mod target;

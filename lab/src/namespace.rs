@@ -29,6 +29,16 @@ pub fn scratch() -> PathBuf {
 /// In the environment: which part a process plays.
 pub(crate) const STAGE: &str = "LAB_NAMESPACE_STAGE";
 
+/// In the environment: the process id of the one that waits outside.
+const WAITER: &str = "LAB_NAMESPACE_WAITER";
+
+/// The process outside that waits for this one to end, where its id is that of no other run; this one
+/// when it is not isolated.
+pub(crate) fn waiter() -> u32 {
+    let outside = env::var(WAITER).ok().and_then(|id| id.parse().ok());
+    outside.unwrap_or_else(std::process::id)
+}
+
 /// True in the processes that [`isolate`] starts: what is to be done outside has been done.
 pub fn is_isolated() -> bool {
     env::var_os(STAGE).is_some()
@@ -65,6 +75,7 @@ fn enter() -> Result<i32> {
         .arg(env::current_exe()?)
         .args(env::args_os().skip(1))
         .env(STAGE, "init")
+        .env(WAITER, std::process::id().to_string())
         .status()
         .context("cannot run setpriv(1) from the package util-linux")?;
     Ok(code(status))

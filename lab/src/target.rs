@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use dynamicfs::config::Preset;
+use dynamicfs::stats::Snapshot;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
@@ -180,6 +181,18 @@ impl Mount {
     /// Its root directory.
     pub fn path(&self) -> &Path {
         &self.mountpoint
+    }
+
+    /// Everything that is counted of it.
+    ///
+    /// # Errors
+    ///
+    /// When `dynamicfs stats` fails or answers something else.
+    pub(crate) fn statistics(&self) -> Result<Snapshot> {
+        let finished = self.command.call(|command| {
+            command.args(["stats", "--json"]).arg(&self.mountpoint);
+        })?;
+        serde_json::from_str(&finished.stdout).context("dynamicfs stats --json: other figures")
     }
 
     /// Requests so far, by operation.

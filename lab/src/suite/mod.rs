@@ -15,7 +15,7 @@ mod failure;
 mod process;
 mod runner;
 pub(crate) mod sys;
-mod util;
+pub(crate) mod util;
 
 pub use cx::Cx;
 pub use failure::Failure;

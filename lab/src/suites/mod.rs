@@ -13,7 +13,7 @@ pub mod pjdfstest;
 pub mod power_cut;
 pub mod programs;
 pub mod smbtorture;
-mod tree;
+pub(crate) mod tree;
 pub mod xfstests;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 //! What a directory holds, entry by entry, and its hash.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
@@ -8,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{lgetxattr, llistxattr};
 use sha2::{Digest, Sha256};
 
 use crate::hash::{hash_bytes, hash_file, hex};
@@ -28,6 +30,8 @@ struct Entry {
     size: u64,
     /// SHA-256 of the bytes of a file, or of the target of a symlink.
     content: String,
+    /// Extended attributes by name, where they were asked for.
+    xattrs: BTreeMap<OsString, Vec<u8>>,
 }
 
 impl Entry {
@@ -44,6 +48,7 @@ impl Entry {
             links: metadata.nlink(),
             size: metadata.size(),
             content,
+            xattrs: BTreeMap::new(),
         })
     }
 }
@@ -55,22 +60,25 @@ impl fmt::Display for Entry {
             "mode {:o}, owner {}:{}, {} links, {} bytes",
             self.mode, self.uid, self.gid, self.links, self.size
         )?;
-        match self.content.get(..12) {
-            Some(start) => write!(f, ", sha256 {start}…"),
-            None => Ok(()),
+        if let Some(start) = self.content.get(..12) {
+            write!(f, ", sha256 {start}…")?;
         }
+        if !self.xattrs.is_empty() {
+            write!(f, ", attributes {:?}", self.xattrs)?;
+        }
+        Ok(())
     }
 }
 
 /// A directory and all below it: names, types, modes, owners, sizes, link counts, contents and
 /// targets of symlinks.
-pub(super) struct Tree {
+pub(crate) struct Tree {
     entries: BTreeMap<PathBuf, Entry>,
 }
 
 impl Tree {
     /// Reads it; the directory itself is the entry with the empty name.
-    pub(super) fn read(root: &Path) -> Result<Self> {
+    pub(crate) fn read(root: &Path) -> Result<Self> {
         let mut entries = BTreeMap::new();
         let mut directories = vec![PathBuf::new()];
         let top = Entry::read(root, &fs::symlink_metadata(root)?)?;
@@ -94,14 +102,25 @@ impl Tree {
         Ok(Tree { entries })
     }
 
+    /// The same with the extended attributes of all entries.
+    pub(crate) fn read_with_xattrs(root: &Path) -> Result<Self> {
+        let mut tree = Tree::read(root)?;
+        for (name, entry) in &mut tree.entries {
+            let path = root.join(name);
+            entry.xattrs = xattrs(&path)
+                .with_context(|| format!("extended attributes of {}", path.display()))?;
+        }
+        Ok(tree)
+    }
+
     /// The tree without what lies under `name`, such as `.git`, which holds times of the run.
-    pub(super) fn without(mut self, name: &str) -> Self {
+    pub(crate) fn without(mut self, name: &str) -> Self {
         self.entries.retain(|path, _| !path.starts_with(name));
         self
     }
 
     /// One hash of everything but the sizes of directories, which tell how entries came and went.
-    pub(super) fn hash(&self) -> String {
+    pub(crate) fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         for (path, entry) in &self.entries {
             let size = if entry.mode & TYPE == DIRECTORY {
@@ -122,17 +141,23 @@ impl Tree {
             }
             hasher.update(&entry.content);
             hasher.update([0]);
+            for (name, value) in &entry.xattrs {
+                hasher.update(name.as_bytes());
+                hasher.update([0]);
+                hasher.update((value.len() as u64).to_le_bytes());
+                hasher.update(value);
+            }
         }
         hex(&hasher.finalize())
     }
 
     /// How many entries, the directory itself among them.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// The first few entries that are not the same in both, in words; `None` when all are.
-    pub(super) fn difference(&self, other: &Tree, names: [&str; 2]) -> Option<String> {
+    pub(crate) fn difference(&self, other: &Tree, names: [&str; 2]) -> Option<String> {
         let word =
             |entry: Option<&Entry>| entry.map_or_else(|| "missing".to_owned(), ToString::to_string);
         let only_other = other
@@ -161,6 +186,25 @@ impl Tree {
     }
 }
 
+/// Room for a list of names, or for a value: the most that the kernel hands over (`XATTR_SIZE_MAX`).
+const XATTR_MAX: usize = 64 << 10;
+
+fn xattrs(path: &Path) -> Result<BTreeMap<OsString, Vec<u8>>> {
+    let mut list = vec![0; XATTR_MAX];
+    let length = llistxattr(path, &mut list[..])?;
+    let names = list[..length].split(|byte| *byte == 0);
+    names
+        .filter(|name| !name.is_empty())
+        .map(|name| {
+            let name = OsStr::from_bytes(name);
+            let mut value = vec![0; XATTR_MAX];
+            let length = lgetxattr(path, name, &mut value[..])?;
+            value.truncate(length);
+            Ok((name.to_owned(), value))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +226,25 @@ mod tests {
         assert_eq!(trees[0].len(), 4);
         assert_eq!(trees[0].hash(), trees[1].hash());
         assert_eq!(trees[0].difference(&trees[1], ["a", "b"]), None);
+    }
+
+    #[test]
+    fn attributes_count_where_they_are_asked_for() {
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        dirs.each_ref().map(|dir| sample(dir.path()));
+        let file = dirs[0].path().join("d/f");
+        let set = rustix::fs::setxattr(&file, "user.a", b"x", rustix::fs::XattrFlags::empty());
+        if set == Err(rustix::io::Errno::OPNOTSUPP) {
+            eprintln!("not run: no user attributes in {}", file.display());
+            return;
+        }
+        set.unwrap();
+        let [a, b] = dirs.each_ref().map(|dir| Tree::read(dir.path()).unwrap());
+        assert_eq!(a.hash(), b.hash());
+        let [a, b] = dirs.each_ref().map(|dir| Tree::read_with_xattrs(dir.path()).unwrap());
+        assert_ne!(a.hash(), b.hash());
+        let difference = a.difference(&b, ["left", "right"]).unwrap();
+        assert!(difference.contains("d/f") && difference.contains("user.a"), "{difference}");
     }
 
     #[test]

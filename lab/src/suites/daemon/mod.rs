@@ -6,7 +6,6 @@
 
 pub mod call;
 mod caller;
-mod memory;
 mod scenarios;
 mod scene;
 
@@ -15,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use self::scene::{Fusectl, Setting};
+use self::scene::Setting;
 use super::{Place, Programs, fresh_directory};
+use crate::fusectl::Fusectl;
 use crate::outcome::{Case, Outcome, SuiteResult};
 
 /// From the end of a daemon to the last error, and for whatever else has to happen soon.

@@ -7,9 +7,9 @@ use rustix::process::Signal;
 
 use super::call::Call;
 use super::caller::Caller;
-use super::memory::{MemoryCgroup, Unavailable};
 use super::scene::{Scene, Setting};
 use super::{Outcomes, outcome};
+use crate::cgroup::{MemoryCgroup, Unavailable};
 use crate::outcome::Outcome;
 use crate::process::poll_until;
 
@@ -23,6 +23,10 @@ pub(super) const ALL: [(&str, Scenario); 5] = [
     ("out_of_memory", out_of_memory),
     ("terminate", terminate),
 ];
+
+/// What a starved process may add to what it has: less than the kernel charges at a time for each
+/// processor (64 pages).
+const STARVED: u64 = 128 << 10;
 
 /// A daemon that is starved has to allocate first, and the kernel to look for something else to free.
 const STARVING: u32 = 6;
@@ -59,7 +63,7 @@ fn abort(setting: &Setting<'_>) -> Result<Outcomes> {
 
 /// The kernel kills the daemon because its memory cgroup is full.
 fn out_of_memory(setting: &Setting<'_>) -> Result<Outcomes> {
-    let cgroup = match MemoryCgroup::new(&setting.work.join("cgroup"))? {
+    let cgroup = match MemoryCgroup::new(&setting.work.join("cgroup"), STARVED)? {
         Ok(cgroup) => cgroup,
         Err(Unavailable(reason)) => {
             let skipped = ["grow", "append", "aftermath"]
@@ -69,7 +73,7 @@ fn out_of_memory(setting: &Setting<'_>) -> Result<Outcomes> {
     };
     let scene = Scene::new(setting, "out_of_memory")?;
     let mut callers = Callers::new(&scene, &[Call::Grow])?;
-    cgroup.starve(scene.daemon)?;
+    cgroup.add(scene.daemon)?;
     callers.go()?;
     let deadline = Instant::now() + setting.limit * STARVING;
     let starved = poll_until(deadline, || scene.is_gone())?;

@@ -3,47 +3,21 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use rustix::fs::minor;
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::call::{BLOCK, Call, make_files};
 use super::caller::Caller;
-use crate::process;
-use crate::process::poll_until;
+use crate::fusectl::{Fusectl, connection_of};
+use crate::process::{self, poll_until};
 use crate::suites::{Mounted, fresh_directory};
 use crate::target::{Mount, mount_options};
-
-/// What the kernel tells of its FUSE connections (`Documentation/filesystems/fuse/fuse.rst`). Unmounted
-/// when dropped.
-pub(super) struct Fusectl(PathBuf);
-
-impl Fusectl {
-    pub(super) fn mount(at: &Path) -> Result<Self> {
-        fs::create_dir_all(at)?;
-        mount("fusectl", at, "fusectl", MountFlags::empty(), None)
-            .with_context(|| format!("cannot mount fusectl at {}", at.display()))?;
-        Ok(Fusectl(at.to_owned()))
-    }
-
-    fn file(&self, connection: u32, name: &str) -> PathBuf {
-        self.0.join(connection.to_string()).join(name)
-    }
-}
-
-impl Drop for Fusectl {
-    fn drop(&mut self) {
-        let _ = unmount(&self.0, UnmountFlags::DETACH);
-    }
-}
 
 /// What all scenes have in common.
 pub(super) struct Setting<'a> {
@@ -89,7 +63,7 @@ impl<'a> Scene<'a> {
         make_files(&source)?;
         let mount = setting.mount(&source, &mountpoint)?;
         let daemon = mount.daemon()?;
-        let device = fs::metadata(&mountpoint)?.dev();
+        let connection = connection_of(&mountpoint)?;
         Ok(Scene {
             setting,
             source,
@@ -97,8 +71,7 @@ impl<'a> Scene<'a> {
             mount: Some(mount),
             daemon,
             pidfd: pidfd_open(daemon, PidfdFlags::empty())?,
-            // The kernel names a connection by the device number of its mount, whose major part is 0.
-            connection: minor(device),
+            connection,
         })
     }
 
@@ -142,16 +115,12 @@ impl<'a> Scene<'a> {
 
     /// Requests without an answer.
     pub(super) fn waiting(&self) -> Result<u64> {
-        let file = self.setting.fusectl.file(self.connection, "waiting");
-        let text =
-            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        Ok(text.trim().parse()?)
+        self.setting.fusectl.waiting(self.connection)
     }
 
     /// Cuts the daemon off.
     pub(super) fn abort(&self) -> Result<()> {
-        let file = self.setting.fusectl.file(self.connection, "abort");
-        fs::write(&file, "1").with_context(|| format!("cannot write to {}", file.display()))
+        self.setting.fusectl.abort(self.connection)
     }
 
     /// Whether its daemon has ended.
