@@ -154,7 +154,8 @@ impl MemoryCgroup {
         });
         let text =
             fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        number(&text, "oom_kill").with_context(|| format!("{} has no count oom_kill", file.display()))
+        number(&text, "oom_kill")
+            .with_context(|| format!("{} has no count oom_kill", file.display()))
     }
 }
 

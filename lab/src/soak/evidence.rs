@@ -59,3 +59,10 @@ pub(super) struct Evidence {
     /// How long the load ran.
     pub(super) elapsed: Duration,
 }
+
+impl Evidence {
+    /// The load was ended by what was wrong.
+    pub(super) fn ended_early(&self) -> bool {
+        !self.faults.is_empty() || !self.stuck.is_empty()
+    }
+}

@@ -211,7 +211,10 @@ mod tests {
         model.create(a, b"x".to_vec(), 0o644);
         model.link(a, b);
         model.rename(a, b);
-        assert_eq!((model.names().count(), model.file(a).unwrap().links), (2, 2));
+        assert_eq!(
+            (model.names().count(), model.file(a).unwrap().links),
+            (2, 2)
+        );
         model.create(c, b"y".to_vec(), 0o644);
         model.rename(c, a);
         assert_eq!(model.file(a).unwrap().content, b"y");

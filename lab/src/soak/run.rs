@@ -112,7 +112,12 @@ impl Scene<'_> {
         let rounds = rounds(self.settings.duration);
         let board = Board::new(self.settings.threads);
         for round in 1..=rounds {
-            self.round(&format!("round {round} of {rounds}"), &mut workers, &board, &mut evidence)?;
+            self.round(
+                &format!("round {round} of {rounds}"),
+                &mut workers,
+                &board,
+                &mut evidence,
+            )?;
             evidence.operations = board.done();
             evidence.slowest = board.slowest();
             if !evidence.stuck.is_empty() {
@@ -171,7 +176,9 @@ impl Scene<'_> {
             // Who watches may have failed.
             stop.store(true, Ordering::Relaxed);
             for thread in threads {
-                let result = thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked")));
+                let result = thread
+                    .join()
+                    .unwrap_or_else(|_| Err(anyhow!("a thread panicked")));
                 let fault = result.err().map(|error| format!("{error:#}"));
                 evidence.faults.extend(fault);
             }

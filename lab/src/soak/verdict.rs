@@ -85,7 +85,11 @@ fn most(evidence: &Evidence, figure: impl Fn(&Sample) -> u64) -> u64 {
 fn inodes(evidence: &Evidence) -> Verdict {
     let before = evidence.baseline.inodes;
     let at_most = most(evidence, |sample| sample.inodes);
-    let figures = format!("{before} before, at most {at_most}, and at pauses {before} again");
+    let at_pauses_most = evidence.pauses.iter().map(|one| one.rest.inodes).max();
+    let figures = format!(
+        "{before} before, at most {at_most}, at pauses at most {}",
+        at_pauses_most.unwrap_or(0)
+    );
     at_pauses(evidence, "inode table", figures, |pause| {
         let inodes = pause.rest.inodes;
         (inodes > before).then(|| format!("{inodes} inodes are held, and {before} before the load"))
@@ -146,7 +150,12 @@ fn median(samples: &[Sample]) -> u64 {
 }
 
 fn requests(evidence: &Evidence) -> Verdict {
-    let figures = format!("0 waiting at {} pauses", evidence.pauses.len());
+    let waiting = evidence.pauses.iter().map(|one| one.rest.waiting).max();
+    let figures = format!(
+        "at most {} waiting at {} pauses",
+        waiting.unwrap_or(0),
+        evidence.pauses.len()
+    );
     at_pauses(evidence, "requests", figures, |pause| {
         let waiting = pause.rest.waiting;
         (waiting > 0).then(|| format!("{waiting} requests without an answer"))
@@ -172,7 +181,12 @@ fn operations(evidence: &Evidence) -> Verdict {
         .slowest
         .as_ref()
         .filter(|slow| slow.took > OPERATION_LIMIT)
-        .map(|slow| format!("thread {}: {} took {:.0?}", slow.thread, slow.what, slow.took));
+        .map(|slow| {
+            format!(
+                "thread {}: {} took {:.0?}",
+                slow.thread, slow.what, slow.took
+            )
+        });
     let bad = (!stuck.is_empty()).then(|| stuck.join("; ")).or(too_slow);
     match evidence.operations {
         0 if bad.is_none() => not_run("operations", "there was none"),
@@ -187,7 +201,7 @@ fn seconds(evidence: &Evidence) -> String {
 fn trees(evidence: &Evidence) -> Verdict {
     let entries = evidence.pauses.last().map_or(0, |pause| pause.entries);
     let figures = format!(
-        "{entries} entries the same through the mount and behind it, at each of {} pauses",
+        "{entries} entries, compared at {} pauses",
         evidence.pauses.len()
     );
     at_pauses(evidence, "trees", figures, |pause| pause.difference.clone())
@@ -198,8 +212,11 @@ fn contents(evidence: &Evidence) -> Verdict {
         let more = evidence.faults.len() - 1;
         format!("{first}{}", plus(more))
     });
-    let figures = "what each thread read was what it had written".to_owned();
-    verdict("contents", figures, bad)
+    let figures = match &bad {
+        None => "what each thread read was what it had written",
+        Some(_) => "",
+    };
+    verdict("contents", figures.to_owned(), bad)
 }
 
 fn plus(more: usize) -> String {
@@ -222,6 +239,8 @@ fn pressure(evidence: &Evidence) -> Verdict {
     );
     let bad = if pressure.kills > 0 {
         Some("there was too little memory to go on: give it more with --memory".to_owned())
+    } else if pressure.reclaims == 0 && evidence.ended_early() {
+        return not_run(NAME, "the load ended before the memory was full");
     } else if pressure.reclaims == 0 {
         Some("the memory was never full: give it less with --memory".to_owned())
     } else {
@@ -332,7 +351,10 @@ mod tests {
         let Outcome::Failed(text) = operations(&evidence).outcome else {
             panic!("passed");
         };
-        assert!(text.contains("thread 3") && text.contains("w3/d0/f7"), "{text}");
+        assert!(
+            text.contains("thread 3") && text.contains("w3/d0/f7"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -356,6 +378,13 @@ mod tests {
         ] {
             assert_eq!(bad(|e| e.pressure = pressure.clone()), ["pressure"]);
         }
+        let ended_early = |e: &mut Evidence| {
+            e.pressure = Some(Ok(Pressure::default()));
+            e.faults.push("byte 0".to_owned());
+        };
+        let mut evidence = good();
+        ended_early(&mut evidence);
+        assert!(matches!(pressure(&evidence).outcome, Outcome::Skipped(_)));
         assert_eq!(bad(|e| e.end = None), ["end"]);
     }
 }

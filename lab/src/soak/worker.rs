@@ -101,10 +101,7 @@ impl Worker {
         };
         match self.model.any_name(&mut self.random) {
             Some(name) if operation != Operation::Create => (operation, name),
-            _ => (
-                Operation::Create,
-                self.model.free_name(&mut self.random),
-            ),
+            _ => (Operation::Create, self.model.free_name(&mut self.random)),
         }
     }
 
@@ -463,7 +460,9 @@ impl Worker {
         let look = |path: String, work: &dyn Fn() -> Result<()>| {
             let said = path.clone();
             let result = board.during(thread, Operation::Read, path, work);
-            result.map_err(|error| anyhow!("thread {thread}, at the end of a round, {said}: {error:#}"))
+            result.map_err(|error| {
+                anyhow!("thread {thread}, at the end of a round, {said}: {error:#}")
+            })
         };
         for name in self.model.names() {
             look(format!("w{thread}/{}", self.model.path(name)), &|| {

@@ -241,10 +241,15 @@ mod tests {
         set.unwrap();
         let [a, b] = dirs.each_ref().map(|dir| Tree::read(dir.path()).unwrap());
         assert_eq!(a.hash(), b.hash());
-        let [a, b] = dirs.each_ref().map(|dir| Tree::read_with_xattrs(dir.path()).unwrap());
+        let [a, b] = dirs
+            .each_ref()
+            .map(|dir| Tree::read_with_xattrs(dir.path()).unwrap());
         assert_ne!(a.hash(), b.hash());
         let difference = a.difference(&b, ["left", "right"]).unwrap();
-        assert!(difference.contains("d/f") && difference.contains("user.a"), "{difference}");
+        assert!(
+            difference.contains("d/f") && difference.contains("user.a"),
+            "{difference}"
+        );
     }
 
     #[test]
