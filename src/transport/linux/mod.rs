@@ -1,0 +1,3 @@
+//! The native transport of Linux.
+
+mod wire;
