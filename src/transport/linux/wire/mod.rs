@@ -18,13 +18,19 @@
 //! ```
 
 pub(crate) mod abi;
+mod dirents;
 mod error;
 mod extensions;
+mod notification;
 mod reader;
+mod reply;
 mod request;
 
+pub(crate) use dirents::Listing;
 pub(crate) use error::{DecodeError, Defect};
 pub(crate) use extensions::{Extensions, SecurityContext};
+pub(crate) use notification::Notification;
+pub(crate) use reply::Reply;
 pub(crate) use request::{Dialect, Operation, Request};
 
 /// Bytes before the data of a WRITE: its header and its arguments.
