@@ -33,6 +33,11 @@ impl<'a> Extensions<'a> {
         Ok(extensions)
     }
 
+    /// All of them, as they were sent.
+    pub(crate) fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -131,7 +131,10 @@ pub(crate) enum Operation<'a> {
     CopyFileRange(&'a CopyFileRangeIn),
     Syncfs(&'a SyncfsIn),
     /// In the directory of the header. The kernel sends a name too, which means nothing.
-    Tmpfile(&'a CreateIn),
+    Tmpfile {
+        args: &'a CreateIn,
+        name: &'a OsStr,
+    },
     Statx(&'a StatxIn),
     CopyFileRange64(&'a CopyFileRangeIn),
 }
@@ -284,11 +287,10 @@ fn operation<'a>(
         Opcode::Lseek => Operation::Lseek(reader.object()?),
         Opcode::CopyFileRange => Operation::CopyFileRange(reader.object()?),
         Opcode::Syncfs => Operation::Syncfs(reader.object()?),
-        Opcode::Tmpfile => {
-            let args = reader.object()?;
-            reader.string()?;
-            Operation::Tmpfile(args)
-        }
+        Opcode::Tmpfile => Operation::Tmpfile {
+            args: reader.object()?,
+            name: reader.string()?,
+        },
         Opcode::Statx => Operation::Statx(reader.object()?),
         Opcode::CopyFileRange64 => Operation::CopyFileRange64(reader.object()?),
         Opcode::Setupmapping | Opcode::Removemapping | Opcode::CuseInit => {
