@@ -1,12 +1,14 @@
 //! Why a message is no request.
 
+use std::fmt;
+
 use crate::storage::Errno;
 
 use super::abi::{InHeader, Opcode};
 
 /// A message that is no request, and how it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{defect}{}", describe(.header))]
+#[error("{defect}{}", Which(.header))]
 pub(crate) struct DecodeError {
     /// The header, where the message has one.
     pub(crate) header: Option<InHeader>,
@@ -43,10 +45,17 @@ pub(crate) enum Defect {
     Operation,
 }
 
-fn describe(header: &Option<InHeader>) -> String {
-    match header {
-        Some(header) => format!(" (request {}, operation {})", header.unique, header.opcode),
-        None => String::new(),
+/// Which request it was, where that is known.
+struct Which<'a>(&'a Option<InHeader>);
+
+impl fmt::Display for Which<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(InHeader { unique, opcode, .. }) => {
+                write!(f, " (request {unique}, operation {opcode})")
+            }
+            None => Ok(()),
+        }
     }
 }
 

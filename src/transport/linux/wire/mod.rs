@@ -19,14 +19,20 @@
 
 pub(crate) mod abi;
 mod dirents;
+#[cfg(any(test, feature = "internals"))]
+mod encode;
 mod error;
 mod extensions;
 mod notification;
 mod reader;
 mod reply;
 mod request;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use dirents::Listing;
+#[cfg(feature = "internals")]
+pub use encode::check_decoder;
 pub(crate) use error::{DecodeError, Defect};
 pub(crate) use extensions::{Extensions, SecurityContext};
 pub(crate) use notification::Notification;

@@ -16,6 +16,8 @@ mod opcode;
 mod replies;
 mod requests;
 
+use rustix::ioctl::{Opcode as Ioctl, opcode as ioctl};
+
 pub(crate) use flags::*;
 pub(crate) use notify::*;
 pub(crate) use opcode::*;
@@ -194,15 +196,17 @@ wire_structs! {
     }
 }
 
-/// `_IOR(229, 0, uint32_t)`: makes a newly opened device a further way into the connection whose
-/// descriptor it is given.
-pub(crate) const DEV_IOC_CLONE: u32 = 0x8004_e500;
+/// Group of the device's ioctls (`FUSE_DEV_IOC_MAGIC`).
+const DEV_IOC_MAGIC: u8 = 229;
 
-/// `_IOW(229, 1, struct fuse_backing_map)`: registers a backing file and returns its id.
-pub(crate) const DEV_IOC_BACKING_OPEN: u32 = 0x4010_e501;
+/// Makes a newly opened device a further way into the connection whose descriptor it is given.
+pub(crate) const DEV_IOC_CLONE: Ioctl = ioctl::read::<u32>(DEV_IOC_MAGIC, 0);
 
-/// `_IOW(229, 2, uint32_t)`: gives a backing id back.
-pub(crate) const DEV_IOC_BACKING_CLOSE: u32 = 0x4004_e502;
+/// Registers a backing file and returns its id.
+pub(crate) const DEV_IOC_BACKING_OPEN: Ioctl = ioctl::write::<BackingMap>(DEV_IOC_MAGIC, 1);
 
-/// `_IO(229, 3)`: mount(2) shall not return before INIT is answered (Linux 6.18).
-pub(crate) const DEV_IOC_SYNC_INIT: u32 = 0xe503;
+/// Gives a backing id back.
+pub(crate) const DEV_IOC_BACKING_CLOSE: Ioctl = ioctl::write::<u32>(DEV_IOC_MAGIC, 2);
+
+/// mount(2) shall not return before INIT is answered (Linux 6.18).
+pub(crate) const DEV_IOC_SYNC_INIT: Ioctl = ioctl::none(DEV_IOC_MAGIC, 3);
