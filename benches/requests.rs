@@ -17,7 +17,7 @@ use divan::{Bencher, black_box};
 use dynamicfs::DynamicFS;
 use dynamicfs::filesystem::EntryAnswer;
 use dynamicfs::storage::{Caller, CreateMode, Fh, Ino, MemoryStorage, ROOT_INO, WriteFlags};
-use dynamicfs::transport::fuser::Wire;
+use dynamicfs::transport::Wire;
 use rustix::fs::OFlags;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::names::UnknownName;
 use super::units::{self, ValueError};
-use super::{IoMode, KernelFeatures, LockMode, OptimizedFUSEConfig as Config, ReadDirPlus};
+use super::{
+    IoMode, KernelFeatures, LockMode, OptimizedFUSEConfig as Config, ReadDirPlus, TransportChoice,
+};
 
 /// What the names of all environment variables begin with.
 pub(super) const PREFIX: &str = "DYNAMICFS_";
@@ -351,6 +353,7 @@ static FIELDS: &[Field] = table! {
         choice!(readdirplus: ReadDirPlus);
     kernel_features, kernel_features, "how much of what the kernel offers is asked for",
         choice!(kernel_features: KernelFeatures);
+    transport, transport, "how requests reach the daemon", choice!(transport: TransportChoice);
     allow_other, allow_other, "let other users enter the mount", switch!(allow_other);
     default_permissions, default_permissions, "let the kernel check permissions",
         switch!(default_permissions);

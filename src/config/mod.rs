@@ -80,6 +80,19 @@ pub enum ReadDirPlus {
     On,
 }
 
+/// How requests reach this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransportChoice {
+    /// The one that suits this system. At present [`Fuser`](TransportChoice::Fuser) everywhere: with it
+    /// the lab's reports of all kernels were reviewed.
+    Auto,
+    /// This library's own, over `/dev/fuse`: a leaner loop, and all that the kernel offers. Linux.
+    Linux,
+    /// The crate `fuser`. All systems.
+    Fuser,
+}
+
 /// How much of what the kernel offers is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -170,6 +183,8 @@ pub struct OptimizedFUSEConfig {
     pub readdirplus: ReadDirPlus,
     /// What is asked of the kernel. Default all.
     pub kernel_features: KernelFeatures,
+    /// How requests reach this process. Default auto.
+    pub transport: TransportChoice,
 
     /// Let users other than the one who mounted enter (`allow_other`). Default on.
     pub allow_other: bool,

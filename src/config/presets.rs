@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{IoMode, KernelFeatures, LockMode, OptimizedFUSEConfig, ReadDirPlus};
+use super::{IoMode, KernelFeatures, LockMode, OptimizedFUSEConfig, ReadDirPlus, TransportChoice};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -70,6 +70,7 @@ impl OptimizedFUSEConfig {
             lock_mode: LockMode::Kernel,
             readdirplus: ReadDirPlus::Auto,
             kernel_features: KernelFeatures::All,
+            transport: TransportChoice::Auto,
             allow_other: true,
             default_permissions: true,
         }

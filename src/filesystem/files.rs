@@ -41,6 +41,19 @@ impl DynamicFS {
         Ok((self.answer(entry), opened))
     }
 
+    /// Creates and opens a file without a name.
+    pub fn tmpfile(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        mode: CreateMode,
+        flags: OpenFlags,
+    ) -> Result<(EntryAnswer, Opened)> {
+        let (entry, fh) = self.storage.tmpfile(caller, parent, mode, flags)?;
+        let opened = self.admit(entry.attr.ino, fh, flags);
+        Ok((self.answer(entry), opened))
+    }
+
     /// Decides the way of the data for a file that the storage has just opened.
     fn admit(&self, ino: Ino, fh: Fh, flags: OpenFlags) -> Opened {
         let policy = self.policy();

@@ -152,8 +152,14 @@ wire_structs! {
 }
 
 impl InitOut {
-    /// An answer of version 7.45 that takes `flags`, with all limits 0.
+    /// An answer of version 7.45 that takes `flags`, with all limits 0. The kernel looks at the upper half
+    /// only where the lower says so.
     pub(crate) fn new(flags: InitFlags) -> InitOut {
+        let low = InitFlags::from_bits_retain(u32::MAX.into());
+        let flags = match low.contains(flags) {
+            true => flags,
+            false => flags | InitFlags::INIT_EXT,
+        };
         let bits = flags.bits();
         InitOut {
             major: KERNEL_VERSION,

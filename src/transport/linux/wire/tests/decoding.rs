@@ -70,6 +70,8 @@ fn what_goes_on_too_long_is_an_error() {
         }
         for _ in 0..17 {
             message.push(0);
+            let received = message.len();
+            assert_eq!(defect(&message, dialect), Defect::Length { received });
             set_len(&mut message);
             assert_eq!(defect(&message, dialect), Defect::Long, "{opcode:?}");
         }
@@ -276,6 +278,14 @@ fn broken_extensions_are_errors() {
             assert_eq!(defect, Defect::Extensions, "number {number}: {value}");
         }
     }
+    // Two whose lengths are right together, but neither alone.
+    let mut message = sample(Opcode::Mkdir);
+    let odd: Vec<u8> = [12, 77, 0_u32]
+        .iter()
+        .flat_map(|n| n.to_ne_bytes())
+        .collect();
+    extend(&mut message, &[odd.clone(), odd].concat());
+    assert_eq!(defect(&message, NEWER), Defect::Extensions);
     // More of them than there is message.
     let mut message = sample(Opcode::Mkdir);
     message[36..38].copy_from_slice(&u16::MAX.to_ne_bytes());

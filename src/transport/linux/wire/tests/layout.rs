@@ -110,9 +110,14 @@ fn ioctls_of_the_device_have_the_kernels_numbers() {
 
 #[test]
 fn flags_of_init_travel_in_two_halves() {
+    let out = InitOut::new(InitFlags::POSIX_ACL);
+    assert_eq!((out.flags, out.flags2), (1 << 20, 0));
     let asked = InitFlags::INIT_EXT | InitFlags::PASSTHROUGH | InitFlags::POSIX_ACL;
+    for asked in [asked, asked - InitFlags::INIT_EXT] {
+        let out = InitOut::new(asked);
+        assert_eq!((out.flags, out.flags2), (1 << 30 | 1 << 20, 1 << 5));
+    }
     let out = InitOut::new(asked);
-    assert_eq!((out.flags, out.flags2), (1 << 30 | 1 << 20, 1 << 5));
     let offer = |flags, flags2| {
         InitIn {
             flags,

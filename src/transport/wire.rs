@@ -13,10 +13,9 @@ use rustix::net::{
     socketpair,
 };
 
-use super::FuserSession;
+use crate::config::TransportChoice;
 use crate::filesystem::DynamicFS;
 use crate::storage::Ino;
-use crate::transport::Session;
 
 /// An answer that takes longer does not come.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -42,19 +41,17 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A thread serves `fs`; the handshake with a kernel that offers no capability is done.
+    /// A transport serves `fs`; the handshake with a kernel that offers no capability is done.
     ///
     /// # Errors
     /// No socket, no thread, or the handshake failed.
-    pub fn to(fs: Arc<DynamicFS>) -> io::Result<Wire> {
-        let mut wire = Wire::served_by(|connection| {
-            let session = FuserSession::begin(fs, |adapter| {
-                let (acl, config) = (fuser::SessionACL::All, fuser::Config::default());
-                fuser::Session::from_fd(adapter, connection, acl, config)
-            });
-            // An end without DESTROY is an error to the session, and how this one ends.
-            let _ = session.and_then(|session| Box::new(session).serve());
-        })?;
+    pub fn to(transport: TransportChoice, fs: Arc<DynamicFS>) -> io::Result<Wire> {
+        let serve = match transport {
+            #[cfg(target_os = "linux")]
+            TransportChoice::Linux => super::linux::serve_wire,
+            _ => super::fuser::serve_wire,
+        };
+        let mut wire = Wire::served_by(move |connection| serve(fs, connection))?;
         // Version 7.40, readahead of 128 KiB, no flags.
         let mut init = [0_u32; 16];
         init[..3].copy_from_slice(&[7, 40, 128 << 10]);
@@ -174,7 +171,7 @@ mod tests {
     #[test]
     fn a_request_counts_once_however_many_inodes_it_names() {
         let fs = Arc::new(DynamicFS::new(Box::new(MemoryStorage::new())));
-        let mut wire = Wire::to(fs.clone()).expect("a session");
+        let mut wire = Wire::to(TransportChoice::Fuser, fs.clone()).expect("a session");
         let numbers =
             |numbers: &[u64]| -> Vec<u8> { numbers.iter().flat_map(|n| n.to_ne_bytes()).collect() };
         wire.send(FORGET, 70, &[&numbers(&[1])]).expect("sent");

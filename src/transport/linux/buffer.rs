@@ -1,0 +1,97 @@
+//! Memory that begins at a page boundary.
+
+use std::io;
+
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+use super::wire::WRITE_HEAD;
+use super::wire::abi::MIN_READ_BUFFER;
+
+/// Bytes of the smallest page of all architectures. Direct I/O needs no larger alignment.
+const PAGE: usize = 4096;
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C, align(4096))]
+struct Page([u8; PAGE]);
+
+/// Pages, untouched until they are used: a buffer costs only the memory that requests have needed.
+struct Pages(Box<[Page]>);
+
+impl Pages {
+    fn new(bytes: usize) -> io::Result<Pages> {
+        let pages = <[Page]>::new_box_zeroed_with_elems(bytes.div_ceil(PAGE));
+        pages
+            .map(Pages)
+            .map_err(|_| io::ErrorKind::OutOfMemory.into())
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        self.0.as_mut_bytes()
+    }
+}
+
+/// Where requests are read to. The data of a WRITE begin at a page boundary (see [`super::wire`]).
+pub(super) struct ReceiveBuffer(Pages);
+
+impl ReceiveBuffer {
+    /// For requests with at most `max_write` bytes of data. The kernel refuses to read into less than
+    /// it has announced.
+    pub(super) fn new(max_write: u32) -> io::Result<ReceiveBuffer> {
+        let data = (max_write as usize).max(MIN_READ_BUFFER);
+        Pages::new(PAGE + data).map(ReceiveBuffer)
+    }
+
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        &mut self.0.bytes()[PAGE - WRITE_HEAD..]
+    }
+}
+
+/// Where the data of answers are gathered: grows to the largest answer that was asked for.
+pub(super) struct AnswerBuffer(Pages);
+
+impl AnswerBuffer {
+    pub(super) fn new() -> AnswerBuffer {
+        AnswerBuffer(Pages(Box::default()))
+    }
+
+    /// Room for `bytes`; what is in it is left from earlier answers.
+    ///
+    /// # Errors
+    /// There is not so much memory.
+    pub(super) fn room(&mut self, bytes: usize) -> io::Result<&mut [u8]> {
+        if self.0.0.len() * PAGE < bytes {
+            self.0 = Pages::new(bytes)?;
+        }
+        Ok(&mut self.0.bytes()[..bytes])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_a_write_begin_at_a_page_boundary() {
+        let mut buffer = ReceiveBuffer::new(1 << 20).expect("memory");
+        let room = buffer.room();
+        assert_eq!(room.len(), WRITE_HEAD + (1 << 20));
+        assert_eq!((room.as_ptr().addr() + WRITE_HEAD) % PAGE, 0);
+        assert_eq!(room.as_ptr().addr() % 8, 0);
+    }
+
+    #[test]
+    fn the_kernel_reads_into_no_less_than_its_minimum() {
+        let mut buffer = ReceiveBuffer::new(4096).expect("memory");
+        assert!(buffer.room().len() >= MIN_READ_BUFFER);
+    }
+
+    #[test]
+    fn an_answer_has_the_room_it_asks_for() {
+        let mut buffer = AnswerBuffer::new();
+        for bytes in [0, 1, PAGE + 1, 10] {
+            let room = buffer.room(bytes).expect("memory");
+            assert_eq!(room.len(), bytes);
+            assert_eq!(room.as_ptr().addr() % PAGE, 0);
+        }
+    }
+}
