@@ -23,6 +23,7 @@ pub(crate) struct SecurityContext<'a> {
     pub(crate) value: &'a [u8],
 }
 
+#[allow(dead_code, reason = "checked, though no mount asks for any")]
 impl<'a> Extensions<'a> {
     /// # Errors
     /// [`Defect::Extensions`] when they do not fill `bytes` exactly. Extensions of an unknown kind are

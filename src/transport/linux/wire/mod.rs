@@ -33,8 +33,7 @@ mod tests;
 pub(crate) use dirents::Listing;
 #[cfg(feature = "internals")]
 pub use encode::check_decoder;
-pub(crate) use error::{DecodeError, Defect};
-pub(crate) use extensions::{Extensions, SecurityContext};
+pub(crate) use error::DecodeError;
 pub(crate) use notification::Notification;
 pub(crate) use reply::Reply;
 pub(crate) use request::{Dialect, Operation, Request};
