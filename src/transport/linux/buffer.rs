@@ -2,7 +2,7 @@
 
 use std::io;
 
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::FromZeros;
 
 use super::wire::WRITE_HEAD;
 use super::wire::abi::MIN_READ_BUFFER;
@@ -10,23 +10,28 @@ use super::wire::abi::MIN_READ_BUFFER;
 /// Bytes of the smallest page of all architectures. Direct I/O needs no larger alignment.
 const PAGE: usize = 4096;
 
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C, align(4096))]
-struct Page([u8; PAGE]);
-
-/// Pages, untouched until they are used: a buffer costs only the memory that requests have needed.
-struct Pages(Box<[Page]>);
+/// Pages, untouched until they are used: a buffer costs only the memory that requests have needed. That is
+/// why the allocator is not asked for the alignment: it would then fill the zeros in by hand.
+#[derive(Default)]
+struct Pages {
+    memory: Box<[u8]>,
+    /// The first page boundary in it.
+    start: usize,
+    len: usize,
+}
 
 impl Pages {
     fn new(bytes: usize) -> io::Result<Pages> {
-        let pages = <[Page]>::new_box_zeroed_with_elems(bytes.div_ceil(PAGE));
-        pages
-            .map(Pages)
-            .map_err(|_| io::ErrorKind::OutOfMemory.into())
+        let none = || io::Error::from(io::ErrorKind::OutOfMemory);
+        let len = bytes.checked_next_multiple_of(PAGE).ok_or_else(none)?;
+        let all = len.checked_add(PAGE).ok_or_else(none)?;
+        let memory = <[u8]>::new_box_zeroed_with_elems(all).map_err(|_| none())?;
+        let start = memory.as_ptr().addr().next_multiple_of(PAGE) - memory.as_ptr().addr();
+        Ok(Pages { memory, start, len })
     }
 
     fn bytes(&mut self) -> &mut [u8] {
-        self.0.as_mut_bytes()
+        &mut self.memory[self.start..][..self.len]
     }
 }
 
@@ -51,7 +56,7 @@ pub(super) struct AnswerBuffer(Pages);
 
 impl AnswerBuffer {
     pub(super) fn new() -> AnswerBuffer {
-        AnswerBuffer(Pages(Box::default()))
+        AnswerBuffer(Pages::default())
     }
 
     /// Room for `bytes`; what is in it is left from earlier answers.
@@ -59,7 +64,7 @@ impl AnswerBuffer {
     /// # Errors
     /// There is not so much memory.
     pub(super) fn room(&mut self, bytes: usize) -> io::Result<&mut [u8]> {
-        if self.0.0.len() * PAGE < bytes {
+        if self.0.len < bytes {
             self.0 = Pages::new(bytes)?;
         }
         Ok(&mut self.0.bytes()[..bytes])
@@ -88,10 +93,12 @@ mod tests {
     #[test]
     fn an_answer_has_the_room_it_asks_for() {
         let mut buffer = AnswerBuffer::new();
-        for bytes in [0, 1, PAGE + 1, 10] {
+        for bytes in [1, PAGE + 1, 10, 0] {
             let room = buffer.room(bytes).expect("memory");
             assert_eq!(room.len(), bytes);
             assert_eq!(room.as_ptr().addr() % PAGE, 0);
         }
+        let empty = AnswerBuffer::new().room(0).map(|room| room.len());
+        assert_eq!(empty.expect("nothing"), 0);
     }
 }
