@@ -24,6 +24,8 @@ mod placement;
 mod serve;
 mod session;
 mod sys;
+#[cfg(test)]
+mod tests;
 mod wire;
 mod workers;
 

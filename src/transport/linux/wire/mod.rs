@@ -29,6 +29,8 @@ mod reply;
 mod request;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::messages;
 
 pub(crate) use dirents::Listing;
 #[cfg(feature = "internals")]

@@ -50,7 +50,10 @@ impl Arguments {
     }
 }
 
-#[allow(dead_code, reason = "all that the kernel understands; a mount sends some")]
+#[allow(
+    dead_code,
+    reason = "all that the kernel understands; a mount sends some"
+)]
 impl<'a> Notification<'a> {
     /// A file that was polled with `kh` may be ready.
     pub(crate) fn poll_wakeup(kh: u64) -> Notification<'static> {

@@ -8,11 +8,11 @@ use super::super::abi::Opcode;
 use super::super::request::Dialect;
 
 /// Bytes of `struct fuse_in_header`.
-pub(super) const HEADER: usize = 40;
+pub(in super::super::super) const HEADER: usize = 40;
 
 /// A piece of a request after its header.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Piece {
+pub(in super::super::super) enum Piece {
     /// A structure of so many bytes.
     Struct(usize),
     /// A name in a directory and its NUL.
@@ -26,7 +26,7 @@ pub(super) enum Piece {
 }
 
 /// What follows the header: `fs/fuse/*.c` of the kernel, what is put into `in_args` of each operation.
-pub(super) fn shape(opcode: Opcode, dialect: Dialect) -> &'static [Piece] {
+pub(in super::super::super) fn shape(opcode: Opcode, dialect: Dialect) -> &'static [Piece] {
     use Piece::{Data, Name, Records, Struct, Text};
     match opcode {
         Opcode::Readlink | Opcode::Statfs | Opcode::Destroy => &[],
@@ -60,13 +60,13 @@ pub(super) fn shape(opcode: Opcode, dialect: Dialect) -> &'static [Piece] {
 }
 
 /// Writes the length of a message into its header.
-pub(super) fn set_len(message: &mut [u8]) {
+pub(in super::super::super) fn set_len(message: &mut [u8]) {
     let len = message.len() as u32;
     message[..4].copy_from_slice(&len.to_ne_bytes());
 }
 
 /// Adds extensions to a message, and says so in its header.
-pub(super) fn extend(message: &mut Vec<u8>, extensions: &[u8]) {
+pub(in super::super::super) fn extend(message: &mut Vec<u8>, extensions: &[u8]) {
     assert_eq!(extensions.len() % 8, 0);
     message.extend_from_slice(extensions);
     let units = (extensions.len() / 8) as u16;
@@ -75,7 +75,7 @@ pub(super) fn extend(message: &mut Vec<u8>, extensions: &[u8]) {
 }
 
 /// A message of the shape of `opcode`, its numbers from `noise`.
-pub(super) fn message(
+pub(in super::super::super) fn message(
     opcode: Opcode,
     dialect: Dialect,
     noise: &[u8],
@@ -113,7 +113,7 @@ pub(super) fn message(
 }
 
 /// All operations that are decoded.
-pub(super) fn served() -> Vec<Opcode> {
+pub(in super::super::super) fn served() -> Vec<Opcode> {
     let all = Opcode::ALL.iter().copied();
     all.filter(|opcode| {
         !matches!(
@@ -124,7 +124,7 @@ pub(super) fn served() -> Vec<Opcode> {
     .collect()
 }
 
-pub(super) const DIALECTS: [Dialect; 2] = [
+pub(in super::super::super) const DIALECTS: [Dialect; 2] = [
     Dialect {
         setxattr_ext: false,
     },
@@ -132,7 +132,7 @@ pub(super) const DIALECTS: [Dialect; 2] = [
 ];
 
 /// A message of every operation, always the same.
-pub(super) fn samples() -> impl Iterator<Item = (Opcode, Dialect, Vec<u8>)> {
+pub(in super::super::super) fn samples() -> impl Iterator<Item = (Opcode, Dialect, Vec<u8>)> {
     let noise: Vec<u8> = (1..=251).collect();
     DIALECTS.into_iter().flat_map(move |dialect| {
         let noise = noise.clone();
@@ -144,7 +144,7 @@ pub(super) fn samples() -> impl Iterator<Item = (Opcode, Dialect, Vec<u8>)> {
 }
 
 /// Any message that a kernel could send.
-pub(super) fn any_message() -> impl Strategy<Value = (Dialect, Vec<u8>)> {
+pub(in super::super::super) fn any_message() -> impl Strategy<Value = (Dialect, Vec<u8>)> {
     let name = vec(
         any::<u8>().prop_filter("of a name", |b| ![0, b'/'].contains(b)),
         1..40,

@@ -3,4 +3,4 @@
 mod decoding;
 mod encoding;
 mod layout;
-mod messages;
+pub(in super::super) mod messages;
