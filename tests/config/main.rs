@@ -33,6 +33,7 @@ const SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("lock_mode", "daemon", "kernel", "DAEMON"),
     ("readdirplus", "on", "off", "ON"),
     ("kernel_features", "minimal", "all", "Minimal"),
+    ("transport", "linux", "fuser", "Linux"),
     ("allow_other", "false", "true", "no"),
     ("default_permissions", "false", "true", "off"),
 ];
@@ -57,6 +58,7 @@ const VARIABLES: &[&str] = &[
     "DYNAMICFS_LOCK_MODE",
     "DYNAMICFS_READDIRPLUS",
     "DYNAMICFS_KERNEL_FEATURES",
+    "DYNAMICFS_TRANSPORT",
     "DYNAMICFS_ALLOW_OTHER",
     "DYNAMICFS_DEFAULT_PERMISSIONS",
 ];

@@ -22,7 +22,10 @@ impl Device {
     /// Opens the device; it belongs to no connection yet.
     pub(super) fn open() -> io::Result<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        Ok(rustix::fs::open(PATH, flags, Mode::empty())?)
+        rustix::fs::open(PATH, flags, Mode::empty()).map_err(|error| {
+            let error = io::Error::from(error);
+            io::Error::new(error.kind(), format!("{PATH}: {error}"))
+        })
     }
 
     pub(super) fn new(connection: OwnedFd) -> Device {

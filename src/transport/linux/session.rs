@@ -22,7 +22,6 @@ use crate::transport::{Negotiation, Session, TransportError, handshake};
 /// A connection whose handshake is done.
 pub(super) struct LinuxSession {
     context: Arc<Context>,
-    device: Arc<Device>,
     negotiation: Negotiation,
     max_write: u32,
     expires: bool,
@@ -37,10 +36,11 @@ impl LinuxSession {
         connection: OwnedFd,
         only: Option<u32>,
     ) -> io::Result<LinuxSession> {
-        let device = Arc::new(Device::new(connection));
+        let device = Device::new(connection);
         let (handshake, negotiation) = shake_hands(&fs, &device)?;
         let context = Context {
             fs,
+            device: Arc::new(device),
             dialect: Dialect {
                 setxattr_ext: handshake.takes(InitFlags::SETXATTR_EXT),
             },
@@ -50,7 +50,6 @@ impl LinuxSession {
         };
         Ok(LinuxSession {
             context: Arc::new(context),
-            device,
             negotiation,
             max_write: handshake.max_write(),
             expires: handshake.takes(InitFlags::HAS_EXPIRE_ONLY),
@@ -98,7 +97,7 @@ impl Session for LinuxSession {
 
     fn notifier(&self) -> Box<dyn KernelNotifier> {
         Box::new(Notifier {
-            device: self.device.clone(),
+            device: self.context.device.clone(),
             expires: self.expires,
         })
     }
@@ -106,14 +105,13 @@ impl Session for LinuxSession {
     fn serve(self: Box<Self>) -> Result<(), TransportError> {
         let LinuxSession {
             context,
-            device,
             max_write,
             attendant,
             ..
         } = *self;
         let fs = context.fs.clone();
         let most = fs.config().worker_threads;
-        let served = Workers::serve(context.clone(), device, max_write, most);
+        let served = Workers::serve(context.clone(), max_write, most);
         // After an abort, somebody may still wait for a lock; nobody will release it.
         for wait in context.interrupts.all() {
             fs.interrupt(wait);

@@ -48,12 +48,8 @@ impl Workers {
     ///
     /// # Errors
     /// The first error that ended a worker.
-    pub(super) fn serve(
-        context: Arc<Context>,
-        device: Arc<Device>,
-        max_write: u32,
-        most: usize,
-    ) -> io::Result<()> {
+    pub(super) fn serve(context: Arc<Context>, max_write: u32, most: usize) -> io::Result<()> {
+        let device = context.device.clone();
         let workers = Arc::new(Workers {
             context,
             max_write,

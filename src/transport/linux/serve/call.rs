@@ -21,6 +21,8 @@ use crate::transport::backing::BackingFiles;
 /// What the requests of a connection share.
 pub(in super::super) struct Context {
     pub(in super::super) fs: Arc<DynamicFS>,
+    /// The first way into the connection, open as long as it lives.
+    pub(in super::super) device: Arc<Device>,
     /// The form of requests.
     pub(in super::super) dialect: Dialect,
     /// The one user besides root who is served, where not all are.
@@ -138,8 +140,8 @@ impl<'a> Call<'a> {
 
     /// Registers the backing file of an open that wants passthrough.
     pub(super) fn register(&self, ino: Ino, opened: &mut Opened) -> Option<u32> {
-        let register = |file: &OwnedFd| BackingId::register(self.device, file);
         let context = self.context;
+        let register = |file: &OwnedFd| BackingId::register(&context.device, file);
         let id = context.backing.admit(&context.fs, ino, opened, register);
         id.map(|id| id.get())
     }

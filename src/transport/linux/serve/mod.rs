@@ -51,7 +51,8 @@ pub(super) fn message(
                 dispatch(&call, &request.operation, buffer);
             }));
             if dispatched.is_err() {
-                tracing::error!(request = ?request.operation, "serving this request panicked");
+                let operation = request.header.opcode;
+                tracing::error!(operation, "serving a request panicked");
                 if wants_answer(&request.operation) {
                     call.reply(&Reply::error(request.header.unique, Errno::IO));
                 }
