@@ -136,7 +136,8 @@ fn a_lazy_unmount_ends_with_the_last_close() {
     let (backing, mountpoint) = (dir.path().join("backing"), dir.path().join("mnt"));
     fs::create_dir(&backing).unwrap();
     fs::create_dir(&mountpoint).unwrap();
-    let config = support::with_io_mode(dynamicfs::IoMode::WriteThrough);
+    let mut config = support::with_io_mode(dynamicfs::IoMode::WriteThrough);
+    config.transport = support::transport(config.transport);
     let options = config.to_mount_options();
     let storage = Box::new(support::local_storage(&backing, &config));
     let fs = dynamicfs::DynamicFS::new_with_config(storage, config);
@@ -179,7 +180,8 @@ fn what_cannot_be_mounted_leaves_nothing_behind() {
         return;
     }
     let dir = support::test_dir();
-    let config = OptimizedFUSEConfig::balanced();
+    let mut config = OptimizedFUSEConfig::balanced();
+    config.transport = support::transport(config.transport);
     let options = config.to_mount_options();
     let storage = Box::new(support::local_storage(dir.path(), &config));
     let fs = dynamicfs::DynamicFS::new_with_config(storage, config);

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{IoMode, KernelFeatures, LockMode, OpenPolicy, OptimizedFUSEConfig, ReadDirPlus};
+use super::{
+    IoMode, KernelFeatures, LockMode, OpenPolicy, OptimizedFUSEConfig, ReadDirPlus, TransportChoice,
+};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -73,6 +75,7 @@ impl OptimizedFUSEConfig {
             kernel_features: KernelFeatures::All,
             watch: false,
             exclusive: false,
+            transport: TransportChoice::Auto,
             allow_other: true,
             default_permissions: true,
         }

@@ -26,6 +26,11 @@ pub trait KernelNotifier: Send {
     fn inval_inode(&self, ino: Ino, offset: i64, len: i64) -> std::io::Result<()>;
     /// Drop a name.
     fn inval_entry(&self, parent: Ino, name: &std::ffi::OsStr) -> std::io::Result<()>;
+    /// Look a name up again before it is used, and leave mounts and working directories on it alone.
+    /// Where the kernel has no such notification (before Linux 6.2), drops it.
+    fn expire_entry(&self, parent: Ino, name: &std::ffi::OsStr) -> std::io::Result<()> {
+        self.inval_entry(parent, name)
+    }
 }
 
 enum Message {

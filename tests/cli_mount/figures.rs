@@ -177,7 +177,9 @@ fn logged(log: &str) -> BTreeMap<String, u64> {
 #[test]
 fn every_request_is_counted_once() {
     let Some(world) = world() else { return };
-    let world = world.with("DYNAMICFS_LOG", "fuser=debug");
+    let world = world
+        .with("DYNAMICFS_LOG", "fuser=debug")
+        .with("DYNAMICFS_TRANSPORT", "fuser");
     for n in 0..200 {
         std::fs::write(world.path(&format!("src/{n}")), "x").expect("a file");
     }

@@ -26,7 +26,12 @@ fn world() -> Option<World> {
     }
     let world = World::new();
     std::fs::write(world.path("src/file"), "content").expect("a file");
-    Some(world)
+    // Of what surrounds the test, the one thing that is passed on: `cargo xtask test` runs these tests
+    // with each transport.
+    Some(match std::env::var("DYNAMICFS_TRANSPORT") {
+        Ok(transport) => world.with("DYNAMICFS_TRANSPORT", &transport),
+        Err(_) => world,
+    })
 }
 
 /// Waits until `condition` holds.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use dynamicfs::mount::{MountHandle, UnmountMode};
 use dynamicfs::storage::{FilesystemInterface, LocalStorage, PermissionChecks};
-use dynamicfs::{DynamicFS, IoMode, OptimizedFUSEConfig};
+use dynamicfs::{DynamicFS, IoMode, OptimizedFUSEConfig, TransportChoice};
 use rustix::mount::UnmountFlags;
 use tempfile::TempDir;
 
@@ -63,6 +63,15 @@ pub fn within<T: Send + 'static>(
     result
         .recv_timeout(limit)
         .unwrap_or_else(|error| panic!("{what}: {error} (limit {limit:?})"))
+}
+
+/// The transport of a test that does not care: that of `DYNAMICFS_TRANSPORT`, as for the command.
+/// `cargo xtask test` runs the tests on mounts with each.
+pub fn transport(configured: TransportChoice) -> TransportChoice {
+    match std::env::var("DYNAMICFS_TRANSPORT") {
+        Ok(name) if configured == TransportChoice::Auto => name.parse().expect("a transport"),
+        _ => configured,
+    }
 }
 
 /// The three optimised presets and the yardstick, by name.
@@ -127,8 +136,9 @@ impl TestMount {
     pub fn over(
         dir: TempDir,
         storage: Box<dyn FilesystemInterface>,
-        config: OptimizedFUSEConfig,
+        mut config: OptimizedFUSEConfig,
     ) -> TestMount {
+        config.transport = transport(config.transport);
         let mountpoint = dir.path().join("mnt");
         fs::create_dir(&mountpoint).unwrap();
         let options = config.to_mount_options();

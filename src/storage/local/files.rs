@@ -1,7 +1,7 @@
 //! Open files and their contents.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{Access, Advice, AtFlags, FallocateFlags, OFlags, SeekFrom};
@@ -174,6 +174,47 @@ fn open_existing(
             storage.forget_lookups(entry.attr.ino, 1);
             Err(error)
         }
+    }
+}
+
+pub(super) fn tmpfile(
+    storage: &LocalStorage,
+    caller: &Caller,
+    parent: Ino,
+    mode: CreateMode,
+    flags: OpenFlags,
+) -> Result<(Entry, Fh)> {
+    let dir = storage.fd_of(parent)?;
+    let backing = backing_flags(flags - OFlags::TRUNC, storage.writeback_cache);
+    let backing = backing | (flags & OFlags::EXCL) | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let fd = {
+        let (_checked, mode) = storage.identity.creating(caller, mode.mode, mode.umask)?;
+        let open = || rustix::fs::openat(&dir, c".", backing, mode);
+        storage.descriptors.with_room(open)?
+    };
+    let entry = storage.entry_of_fd(fd.as_fd(), None)?;
+    let opened = storage.pin(entry.attr.ino, fd.as_fd()).map(|()| {
+        storage.files.insert(OpenFile {
+            fd: Arc::new(fd),
+            writable: is_writable(flags),
+        })
+    });
+    match opened {
+        Ok(fh) => Ok((entry, fh)),
+        Err(error) => {
+            storage.forget_lookups(entry.attr.ino, 1);
+            Err(error)
+        }
+    }
+}
+
+impl LocalStorage {
+    /// Keeps an inode without a name within reach, until the kernel forgets it.
+    fn pin(&self, ino: Ino, fd: BorrowedFd<'_>) -> Result<()> {
+        let node = self.inodes.get(ino)?;
+        let pinned = self.descriptors.with_room(|| reopen(fd, OFlags::PATH))?;
+        *node.pinned.lock() = Some(Arc::new(pinned));
+        Ok(())
     }
 }
 

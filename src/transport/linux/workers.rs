@@ -1,0 +1,168 @@
+//! The threads that serve a connection.
+//!
+//! Each reads a request from its own device, serves it, answers it, and reads the next. A mount begins
+//! with one. Whenever a request leaves nobody to read the next, another worker starts, up to the
+//! configured number: so a request that takes long holds nobody up. Those that a lower load does not need
+//! end again.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::buffer::{AnswerBuffer, ReceiveBuffer};
+use super::device::Device;
+use super::placement::Placement;
+use super::serve::{self, Context};
+
+/// Workers that wait beside the one which has a request: one, for the next caller. More than that are
+/// too many, if it stays so.
+const SPARE: usize = 1;
+
+/// How long workers may be too many before one ends: a load that comes in waves shall find them.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+struct Count {
+    alive: usize,
+    /// The first error that ended a worker.
+    error: Option<io::Error>,
+}
+
+/// What the workers of a connection share.
+pub(super) struct Workers {
+    context: Arc<Context>,
+    max_write: u32,
+    most: usize,
+    /// Workers that wait for a request. On the path of every request, so without a lock.
+    waiting: AtomicUsize,
+    /// `alive` again, to be looked at without a lock.
+    alive: AtomicUsize,
+    count: Mutex<Count>,
+    ended: Condvar,
+}
+
+impl Workers {
+    /// Serves with at most `most` threads, until the connection ends.
+    ///
+    /// # Errors
+    /// The first error that ended a worker.
+    pub(super) fn serve(context: Arc<Context>, max_write: u32, most: usize) -> io::Result<()> {
+        let device = context.device.clone();
+        let workers = Arc::new(Workers {
+            context,
+            max_write,
+            most: most.max(1),
+            waiting: AtomicUsize::new(0),
+            alive: AtomicUsize::new(0),
+            count: Mutex::new(Count {
+                alive: 0,
+                error: None,
+            }),
+            ended: Condvar::new(),
+        });
+        workers.start(device)?;
+        let mut count = workers.count.lock();
+        while count.alive > 0 {
+            workers.ended.wait(&mut count);
+        }
+        count.error.take().map_or(Ok(()), Err)
+    }
+
+    /// Starts a worker, unless there are enough.
+    fn start(self: &Arc<Workers>, device: Arc<Device>) -> io::Result<()> {
+        let mut count = self.count.lock();
+        if count.alive >= self.most {
+            return Ok(());
+        }
+        let (workers, number) = (self.clone(), count.alive);
+        std::thread::Builder::new()
+            .name(format!("dynamicfs-{number}"))
+            .spawn(move || {
+                let outcome = Worker::new(&workers, device).and_then(|mut worker| worker.run());
+                workers.end(outcome);
+            })?;
+        count.alive += 1;
+        self.alive.store(count.alive, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Nobody waits for the next request: another worker shall.
+    fn reinforce(self: &Arc<Workers>, device: &Device) {
+        if self.alive.load(Ordering::Relaxed) >= self.most {
+            return;
+        }
+        let started = device.another().and_then(|own| self.start(Arc::new(own)));
+        if let Err(error) = started {
+            tracing::warn!(%error, "no further worker; those that there are go on");
+        }
+    }
+
+    fn end(&self, outcome: io::Result<()>) {
+        let mut count = self.count.lock();
+        count.alive -= 1;
+        self.alive.store(count.alive, Ordering::Relaxed);
+        if let Err(error) = outcome {
+            tracing::error!(%error, "a worker ended");
+            count.error.get_or_insert(error);
+        }
+        self.ended.notify_all();
+    }
+}
+
+/// One thread.
+struct Worker<'a> {
+    workers: &'a Arc<Workers>,
+    device: Arc<Device>,
+    received: ReceiveBuffer,
+    answer: AnswerBuffer,
+    placement: Placement,
+    too_many_since: Option<Instant>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(workers: &'a Arc<Workers>, device: Arc<Device>) -> io::Result<Worker<'a>> {
+        Ok(Worker {
+            received: ReceiveBuffer::new(workers.max_write)?,
+            answer: AnswerBuffer::new(),
+            placement: Placement::of_this_thread(),
+            too_many_since: None,
+            workers,
+            device,
+        })
+    }
+
+    /// Until the connection ends, or this worker is one too many.
+    fn run(&mut self) -> io::Result<()> {
+        let waiting = &self.workers.waiting;
+        loop {
+            waiting.fetch_add(1, Ordering::Relaxed);
+            let received = self.device.receive(self.received.room());
+            let others = waiting.fetch_sub(1, Ordering::Relaxed) - 1;
+            let Some(len) = received? else {
+                return Ok(());
+            };
+            if others == 0 {
+                self.workers.reinforce(&self.device);
+            }
+            let message = &self.received.room()[..len];
+            let (context, device) = (&self.workers.context, &self.device);
+            let served = serve::message(context, device, &mut self.answer, message);
+            self.placement.served(served.caller, served.data);
+            if self.is_too_many(others) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether there have been more waiting than needed for a while.
+    fn is_too_many(&mut self, others: usize) -> bool {
+        if others <= SPARE {
+            self.too_many_since = None;
+            return false;
+        }
+        let since = *self.too_many_since.get_or_insert_with(Instant::now);
+        since.elapsed() > PATIENCE
+    }
+}
