@@ -122,6 +122,31 @@ fn a_birth_is_told() {
 }
 
 #[test]
+fn without_birth_times_a_stat_that_asks_for_one_costs_no_more() {
+    if !can_mount("STATX, refused") {
+        return;
+    }
+    let mut config = native();
+    config.birth_time = false;
+    let mount = TestMount::prepared(config, |root| {
+        for name in ["first", "second"] {
+            fs::write(root.join(name), "x").unwrap();
+        }
+    });
+    // From the answer to this the kernel learns not to ask.
+    assert!(
+        fs::metadata(mount.path("first"))
+            .unwrap()
+            .created()
+            .is_err()
+    );
+    let asked = mount.ops("GETATTR");
+    let second = fs::metadata(mount.path("second")).unwrap();
+    assert!(second.created().is_err());
+    assert_eq!((second.len(), mount.ops("GETATTR")), (1, asked));
+}
+
+#[test]
 fn locks_of_flock_are_the_daemons_and_apart_from_those_of_fcntl() {
     if !can_mount("FLOCK_LOCKS") {
         return;

@@ -359,6 +359,8 @@ static FIELDS: &[Field] = table! {
         switch!(watch);
     exclusive, exclusive, "nothing else changes the directory: what is cached never expires",
         switch!(exclusive);
+    birth_time, birth_time, "tell when files were made, for a request at a stat that asks",
+        switch!(birth_time);
     transport, transport, "how requests reach the daemon", choice!(transport: TransportChoice);
     allow_other, allow_other, "let other users enter the mount", switch!(allow_other);
     default_permissions, default_permissions, "let the kernel check permissions",

@@ -75,6 +75,7 @@ impl OptimizedFUSEConfig {
             kernel_features: KernelFeatures::All,
             watch: false,
             exclusive: false,
+            birth_time: true,
             transport: TransportChoice::Auto,
             allow_other: true,
             default_permissions: true,
@@ -96,6 +97,7 @@ impl OptimizedFUSEConfig {
             xattr_cache_ttl_secs: 60,
             max_read_size: 2 * MIB,
             max_write_size: 2 * MIB,
+            birth_time: false,
             ..Self::balanced()
         }
     }

@@ -27,6 +27,7 @@ fn contestants() -> Vec<(&'static str, OptimizedFUSEConfig)> {
     let mut all = native.clone();
     all.open = OpenPolicy::Stateless;
     all.allow_other = false;
+    all.birth_time = false;
     vec![
         ("balanced", Preset::Balanced.config()),
         ("high-performance", Preset::HighPerformance.config()),
@@ -34,7 +35,7 @@ fn contestants() -> Vec<(&'static str, OptimizedFUSEConfig)> {
         ("`open=stateless`", stateless),
         ("`allow_other=false`", root_only),
         ("`transport=linux`", native),
-        ("these three", all),
+        ("these three, `birth_time=false`", all),
         ("baseline", Preset::Baseline.config()),
     ]
 }

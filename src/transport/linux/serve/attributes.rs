@@ -23,8 +23,12 @@ pub(super) fn getattr(call: &Call<'_>, args: &GetattrIn) {
     });
 }
 
-/// Everything is answered, whatever was asked for: it costs nothing more.
+/// Everything is answered, whatever was asked for: it costs nothing more. Asked only by who wants to know the
+/// birth time; refused, the kernel takes GETATTR for all of the mount, and leaves that time out.
 pub(super) fn statx(call: &Call<'_>, args: &StatxIn) {
+    if !call.context.fs.config().birth_time {
+        return call.unsupported(Opcode::GetAttr);
+    }
     call.answer(Opcode::GetAttr, |fs, _| {
         let fh = handle(args.getattr_flags, args.fh);
         fs.getattr(call.ino(), fh).map(|answer| statx_out(&answer))
