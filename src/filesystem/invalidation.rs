@@ -19,6 +19,9 @@ use crate::storage::Ino;
 /// does not fit is dropped, and the TTL bounds the staleness.
 const QUEUE: usize = 4096;
 
+/// The longest lifetime that can be configured.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// The notifications of a transport (`FUSE_NOTIFY_*` of the kernel's `fuse.h`).
 pub trait KernelNotifier: Send {
     /// Drop the attributes of an inode, and its cached pages from `offset` on for `len` bytes
@@ -122,8 +125,11 @@ impl Invalidator {
     /// A listing of `ino` starts now: drops what the kernel keeps of it after `lifetime`, unless another
     /// starts before.
     pub(super) fn listing(&self, ino: Ino, lifetime: Duration) {
-        let due = Instant::now() + lifetime;
-        self.send(Message::Listing { ino, due });
+        // What lives longer than any lifetime that can be configured never ends.
+        if lifetime <= LONGEST {
+            let due = Instant::now() + lifetime;
+            self.send(Message::Listing { ino, due });
+        }
     }
 
     /// Like [`attributes`](Self::attributes), and waits while the queue is full. Not for threads that

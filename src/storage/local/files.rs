@@ -72,7 +72,7 @@ pub(super) fn open(
 
 /// Reopens with the flags of [`backing_flags`]. An append-only file (chattr(1)) opens for writing only
 /// with `O_APPEND`, and there is no other place to write than its end.
-pub(super) fn reopen_for(
+fn reopen_for(
     storage: &LocalStorage,
     fd: &OwnedFd,
     flags: OFlags,
@@ -254,7 +254,7 @@ pub(super) fn write(
     data: &[u8],
     flags: WriteFlags,
 ) -> Result<usize> {
-    let file = storage.writable(ino, fh)?;
+    let file = storage.writable_at(ino, fh, offset)?;
     if flags.from_page_cache {
         storage.identity.daemon()?;
     } else {
