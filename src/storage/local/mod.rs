@@ -7,6 +7,7 @@ mod casefold;
 mod descriptors;
 mod directories;
 mod files;
+mod forgotten;
 mod handles;
 mod identity;
 mod inodes;
@@ -30,6 +31,7 @@ use rustix::process::{Resource, getrlimit};
 use super::types::{Errno, FileKind, Ino, PermissionChecks, Result, StorageCapabilities};
 use descriptors::{Descriptors, stat};
 use directories::OpenDirectory;
+use forgotten::Forgotten;
 use handles::{Handles, OpenFile};
 use identity::Identity;
 use inodes::{InodeTable, Node};
@@ -158,6 +160,7 @@ pub struct LocalStorageStatistics {
 /// other work on files. Otherwise all is done as the user of this process.
 pub struct LocalStorage {
     inodes: InodeTable,
+    forgotten: Forgotten,
     descriptors: Descriptors,
     files: Handles<OpenFile>,
     directories: Handles<OpenDirectory>,
@@ -213,6 +216,7 @@ impl LocalStorage {
         Ok(LocalStorage {
             locations_used: AtomicBool::new(handle.is_none()),
             inodes: InodeTable::new(&found, Arc::new(root), handle),
+            forgotten: Forgotten::new(),
             descriptors,
             files: Handles::new(),
             directories: Handles::new(),
@@ -249,6 +253,7 @@ impl LocalStorage {
     fn forget_lookups(&self, ino: Ino, nlookup: u64) {
         if let Some(node) = self.inodes.forget(ino, nlookup) {
             self.descriptors.drop_of(&node);
+            self.forgotten.keep(node);
         }
     }
 }

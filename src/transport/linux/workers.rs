@@ -118,7 +118,7 @@ struct Worker<'a> {
     received: ReceiveBuffer,
     answer: AnswerBuffer,
     placement: Placement,
-    too_many_since: Option<Instant>,
+    surplus: Surplus,
 }
 
 impl<'a> Worker<'a> {
@@ -127,7 +127,7 @@ impl<'a> Worker<'a> {
             received: ReceiveBuffer::new(workers.max_write)?,
             answer: AnswerBuffer::new(),
             placement: Placement::of_this_thread(),
-            too_many_since: None,
+            surplus: Surplus::default(),
             workers,
             device,
         })
@@ -150,19 +150,47 @@ impl<'a> Worker<'a> {
             let (context, device) = (&self.workers.context, &self.device);
             let served = serve::message(context, device, &mut self.answer, message);
             self.placement.served(served.caller, served.data);
-            if self.is_too_many(others) {
+            if self.surplus.lasts(others, Instant::now) {
                 return Ok(());
             }
         }
     }
+}
 
-    /// Whether there have been more waiting than needed for a while.
-    fn is_too_many(&mut self, others: usize) -> bool {
+/// Whether more workers wait than are needed, and how long they have.
+#[derive(Default)]
+struct Surplus {
+    since: Option<Instant>,
+}
+
+impl Surplus {
+    /// A request came while `others` waited. Whether it has been too many of them for long.
+    fn lasts(&mut self, others: usize, now: impl FnOnce() -> Instant) -> bool {
         if others <= SPARE {
-            self.too_many_since = None;
+            self.since = None;
             return false;
         }
-        let since = *self.too_many_since.get_or_insert_with(Instant::now);
-        since.elapsed() > PATIENCE
+        let now = now();
+        let since = *self.since.get_or_insert(now);
+        now.duration_since(since) > PATIENCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_ends_when_too_many_have_waited_for_long() {
+        let start = Instant::now();
+        let after = |secs| move || start + Duration::from_secs(secs);
+        let mut surplus = Surplus::default();
+        assert!(!surplus.lasts(2, after(0)));
+        assert!(!surplus.lasts(2, after(4)));
+        // A wave of requests: for a moment all were needed.
+        assert!(!surplus.lasts(1, after(4)));
+        assert!(!surplus.lasts(3, after(5)));
+        assert!(!surplus.lasts(2, after(10)));
+        assert!(surplus.lasts(2, after(11)));
     }
 }
