@@ -18,6 +18,7 @@ use dynamicfs::storage::{
 };
 use dynamicfs::{IoMode, LockMode, MountOption, OptimizedFUSEConfig, TransportChoice};
 use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
+use support::sys::Handle;
 use support::{DEADLINE, TestMount, can_mount, wait_for, within};
 
 fn native() -> OptimizedFUSEConfig {
@@ -108,6 +109,41 @@ fn a_file_without_a_name_can_be_given_one() {
         let unnameable = open(libc::O_EXCL);
         assert_eq!(name(&unnameable, "other"), Err(Errno::NOENT), "{io_mode}");
     }
+}
+
+#[test]
+fn a_file_handle_outlives_the_caches_of_the_kernel() {
+    if !can_mount("EXPORT_SUPPORT") {
+        return;
+    }
+    let mut config = native();
+    config.entry_timeout_secs = 600;
+    let mount = TestMount::local(config);
+    assert!(in_force(&mount, "EXPORT_SUPPORT"));
+    let held = mount.handle().statistics().inodes;
+    fs::create_dir_all(mount.path("a/b")).unwrap();
+    fs::write(mount.path("a/b/file"), "contents").unwrap();
+    fs::write(mount.path("a/gone"), "other contents").unwrap();
+    let handle = |name| Handle::of(&mount.path(name)).expect("a handle");
+    let [mut file, mut dir, mut gone] = ["a/b/file", "a/b", "a/gone"].map(handle);
+    let forgotten = || {
+        mount.drop_caches();
+        wait_for("the kernel forgets all", DEADLINE, || {
+            mount.handle().statistics().inodes == held
+        });
+    };
+    forgotten();
+    let root = File::open(mount.root()).unwrap();
+    let text = std::io::read_to_string(file.open(&root).expect("the file")).unwrap();
+    assert_eq!(text, "contents");
+    let opened = dir.open(&root).expect("the directory").metadata().unwrap();
+    assert_eq!(opened.ino(), fs::metadata(mount.path("a/b")).unwrap().ino());
+
+    fs::remove_file(mount.path("a/gone")).unwrap();
+    fs::write(mount.path("a/new"), "takes its number, perhaps").unwrap();
+    forgotten();
+    let stale = gone.open(&root).expect_err("no such inode any more");
+    assert_eq!(stale.raw_os_error(), Some(libc::ESTALE));
 }
 
 #[test]

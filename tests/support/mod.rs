@@ -176,6 +176,14 @@ impl TestMount {
         ops(&self.handle().statistics(), name)
     }
 
+    /// Lets the kernel drop what it caches of this mount, and only of this: a remount shrinks the
+    /// dentry cache of its superblock (`reconfigure_super`), and a FUSE inode without a dentry goes
+    /// at once.
+    pub fn drop_caches(&self) {
+        let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
+        rustix::mount::mount_remount(self.root(), flags, "").unwrap();
+    }
+
     /// Unmounts in the ordinary way and waits for the end of the daemon. What is in the backing
     /// directory stays until the result is dropped.
     pub fn unmount(mut self) -> TempDir {

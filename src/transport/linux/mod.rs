@@ -33,7 +33,7 @@ mod workers;
 pub(super) use session::serve_wire;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
-pub use wire::check_decoder;
+pub use wire::{check_decoder, shaped_body};
 
 use std::path::Path;
 use std::sync::Arc;

@@ -377,15 +377,7 @@ fn aim(opcode: Opcode, message: &mut [u8], unique: u64) {
     set(message, 8, unique);
     let node = u64::from(message[16] % 6);
     set(message, 16, node);
-    let handle = match opcode {
-        Opcode::Getattr | Opcode::Statx | Opcode::Setattr => Some(8),
-        Opcode::Read | Opcode::Readdir | Opcode::Readdirplus | Opcode::Write => Some(0),
-        Opcode::Release | Opcode::Releasedir | Opcode::Flush => Some(0),
-        Opcode::Fsync | Opcode::Fsyncdir | Opcode::Fallocate | Opcode::Lseek => Some(0),
-        Opcode::CopyFileRange | Opcode::CopyFileRange64 => Some(0),
-        _ => None,
-    };
-    if let Some(at) = handle {
+    if let Some(at) = messages::handle_at(opcode) {
         let number = u64::from(message[HEADER + at] % 4);
         set(message, HEADER + at, number);
     }

@@ -8,9 +8,10 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use super::buffer::{AnswerBuffer, ReceiveBuffer};
 use super::device::Device;
@@ -24,8 +25,11 @@ const SPARE: usize = 1;
 /// How long workers may be too many before one ends: a load that comes in waves shall find them.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+#[derive(Default)]
 struct Count {
     alive: usize,
+    /// Those that are alive, and some that have ended.
+    threads: Vec<JoinHandle<()>>,
     /// The first error that ended a worker.
     error: Option<io::Error>,
 }
@@ -40,11 +44,10 @@ pub(super) struct Workers {
     /// `alive` again, to be looked at without a lock.
     alive: AtomicUsize,
     count: Mutex<Count>,
-    ended: Condvar,
 }
 
 impl Workers {
-    /// Serves with at most `most` threads, until the connection ends.
+    /// Serves with at most `most` threads, until the connection ends and they have too.
     ///
     /// # Errors
     /// The first error that ended a worker.
@@ -56,18 +59,21 @@ impl Workers {
             most: most.max(1),
             waiting: AtomicUsize::new(0),
             alive: AtomicUsize::new(0),
-            count: Mutex::new(Count {
-                alive: 0,
-                error: None,
-            }),
-            ended: Condvar::new(),
+            count: Mutex::default(),
         });
         workers.start(device)?;
-        let mut count = workers.count.lock();
-        while count.alive > 0 {
-            workers.ended.wait(&mut count);
+        // Only a worker starts another, and is here until it has ended: none is missed.
+        while let Some(thread) = workers.last_started() {
+            if thread.join().is_err() {
+                workers.failed(io::Error::other("a worker panicked"));
+            }
         }
-        count.error.take().map_or(Ok(()), Err)
+        let error = workers.count.lock().error.take();
+        error.map_or(Ok(()), Err)
+    }
+
+    fn last_started(&self) -> Option<JoinHandle<()>> {
+        self.count.lock().threads.pop()
     }
 
     /// Starts a worker, unless there are enough.
@@ -77,12 +83,14 @@ impl Workers {
             return Ok(());
         }
         let (workers, number) = (self.clone(), count.alive);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name(format!("dynamicfs-{number}"))
             .spawn(move || {
                 let outcome = Worker::new(&workers, device).and_then(|mut worker| worker.run());
                 workers.end(outcome);
             })?;
+        count.threads.retain(|thread| !thread.is_finished());
+        count.threads.push(thread);
         count.alive += 1;
         self.alive.store(count.alive, Ordering::Relaxed);
         Ok(())
@@ -103,11 +111,15 @@ impl Workers {
         let mut count = self.count.lock();
         count.alive -= 1;
         self.alive.store(count.alive, Ordering::Relaxed);
+        drop(count);
         if let Err(error) = outcome {
-            tracing::error!(%error, "a worker ended");
-            count.error.get_or_insert(error);
+            self.failed(error);
         }
-        self.ended.notify_all();
+    }
+
+    fn failed(&self, error: io::Error) {
+        tracing::error!(%error, "a worker ended");
+        self.count.lock().error.get_or_insert(error);
     }
 }
 
@@ -118,7 +130,7 @@ struct Worker<'a> {
     received: ReceiveBuffer,
     answer: AnswerBuffer,
     placement: Placement,
-    too_many_since: Option<Instant>,
+    surplus: Surplus,
 }
 
 impl<'a> Worker<'a> {
@@ -127,7 +139,7 @@ impl<'a> Worker<'a> {
             received: ReceiveBuffer::new(workers.max_write)?,
             answer: AnswerBuffer::new(),
             placement: Placement::of_this_thread(),
-            too_many_since: None,
+            surplus: Surplus::default(),
             workers,
             device,
         })
@@ -150,19 +162,47 @@ impl<'a> Worker<'a> {
             let (context, device) = (&self.workers.context, &self.device);
             let served = serve::message(context, device, &mut self.answer, message);
             self.placement.served(served.caller, served.data);
-            if self.is_too_many(others) {
+            if self.surplus.lasts(others, Instant::now) {
                 return Ok(());
             }
         }
     }
+}
 
-    /// Whether there have been more waiting than needed for a while.
-    fn is_too_many(&mut self, others: usize) -> bool {
+/// Whether more workers wait than are needed, and how long they have.
+#[derive(Default)]
+struct Surplus {
+    since: Option<Instant>,
+}
+
+impl Surplus {
+    /// A request came while `others` waited. Whether it has been too many of them for long.
+    fn lasts(&mut self, others: usize, now: impl FnOnce() -> Instant) -> bool {
         if others <= SPARE {
-            self.too_many_since = None;
+            self.since = None;
             return false;
         }
-        let since = *self.too_many_since.get_or_insert_with(Instant::now);
-        since.elapsed() > PATIENCE
+        let now = now();
+        let since = *self.since.get_or_insert(now);
+        now.duration_since(since) > PATIENCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_ends_when_too_many_have_waited_for_long() {
+        let start = Instant::now();
+        let after = |secs| move || start + Duration::from_secs(secs);
+        let mut surplus = Surplus::default();
+        assert!(!surplus.lasts(2, after(0)));
+        assert!(!surplus.lasts(2, after(4)));
+        // A wave of requests: for a moment all were needed.
+        assert!(!surplus.lasts(1, after(4)));
+        assert!(!surplus.lasts(3, after(5)));
+        assert!(!surplus.lasts(2, after(10)));
+        assert!(surplus.lasts(2, after(11)));
     }
 }

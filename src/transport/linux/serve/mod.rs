@@ -53,7 +53,7 @@ pub(super) fn message(
             if dispatched.is_err() {
                 let operation = request.header.opcode;
                 tracing::error!(operation, "serving a request panicked");
-                if wants_answer(&request.operation) {
+                if request.wants_answer() {
                     call.reply(&Reply::error(request.header.unique, Errno::IO));
                 }
             }
@@ -77,16 +77,6 @@ fn refuse(device: &Device, error: &DecodeError) {
         _ => tracing::error!(%error, "the kernel sent what is no request"),
     }
     call::send(device, unique, &Reply::error(unique, errno));
-}
-
-fn wants_answer(operation: &Operation<'_>) -> bool {
-    !matches!(
-        operation,
-        Operation::Forget(_)
-            | Operation::BatchForget(_)
-            | Operation::Interrupt(_)
-            | Operation::NotifyReply { .. }
-    )
 }
 
 fn data_of(operation: &Operation<'_>) -> u32 {

@@ -27,6 +27,8 @@ mod notification;
 mod reader;
 mod reply;
 mod request;
+#[cfg(any(test, feature = "internals"))]
+mod shapes;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -39,6 +41,8 @@ pub(crate) use error::DecodeError;
 pub(crate) use notification::Notification;
 pub(crate) use reply::Reply;
 pub(crate) use request::{Dialect, Operation, Request};
+#[cfg(feature = "internals")]
+pub use shapes::shaped_body;
 
 /// Bytes before the data of a WRITE: its header and its arguments.
 pub(crate) const WRITE_HEAD: usize = size_of::<abi::InHeader>() + size_of::<abi::WriteIn>();

@@ -156,6 +156,11 @@ impl<'a> Request<'a> {
             defect,
         })
     }
+
+    /// Whether the kernel waits for an answer.
+    pub(crate) fn wants_answer(&self) -> bool {
+        Opcode::from_number(self.header.opcode).is_none_or(Opcode::wants_answer)
+    }
 }
 
 fn body<'a>(
