@@ -26,6 +26,11 @@ impl Options {
         self.has(&MountOption::AutoUnmount)
     }
 
+    /// Whether others than the one who mounts may enter, as far as the kernel knows.
+    pub(super) fn lets_others_in(&self) -> bool {
+        self.has(&MountOption::AllowOther) || self.has(&MountOption::AllowRoot)
+    }
+
     /// Whether of the users who may enter only root and the one who mounted are served. The kernel knows
     /// the owner alone or all.
     pub(super) fn only_root_and_owner(&self) -> bool {
