@@ -1,13 +1,12 @@
 //! In the background and in the foreground.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use rustix::mount::MountFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::command::{World, available};
+use crate::command::World;
 use crate::{Daemon, mounted, status, unmounted, wait_until, world};
 
 fn content(world: &World) -> String {
@@ -210,24 +209,4 @@ fn a_file_system_in_memory() {
 
 fn child_ended(child: &mut std::process::Child) -> bool {
     child.try_wait().expect("our child").is_some()
-}
-
-#[test]
-fn with_auto_unmount_the_helper_takes_the_mount_of_a_dead_daemon_away() {
-    let Some(world) = world() else { return };
-    if !available(Path::new("/usr/bin/fusermount3").exists(), "fusermount3") {
-        return;
-    }
-    let world = world.with("DYNAMICFS_TRANSPORT", "linux");
-    mounted(&world, &["-o", "auto_unmount", "@src", "@mnt"]);
-    assert_eq!(content(&world), "content");
-    Daemon::of(&world, "@mnt").signal(Signal::KILL);
-    let point = world.text("mnt");
-    wait_until("the end of the mount", || {
-        let table = std::fs::read_to_string("/proc/thread-self/mountinfo").expect("/proc");
-        !table.contains(&point)
-    });
-    // Unmounted by hand, the helper ends too. (What the dead daemon left goes with the next.)
-    mounted(&world, &["-o", "auto_unmount", "@src", "@mnt"]);
-    unmounted(&world, "@mnt");
 }

@@ -46,17 +46,6 @@ pub(super) fn mount(
     mountpoint: &Path,
     options: &Options,
 ) -> io::Result<(OwnedFd, Option<Attendant>)> {
-    if options.auto_unmount() && !options.lets_others_in() && !rustix::process::geteuid().is_root()
-    {
-        // It runs as root and as its user at a time, so it is one of the others. What it may not enter it
-        // takes for alive, and leaves.
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!(
-                "auto_unmount needs allow_other or allow_root: without them {PROGRAM} cannot see that the daemon is gone"
-            ),
-        ));
-    }
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     // As standard input: any other descriptor would have to be inheritable, and so be inherited by

@@ -72,6 +72,12 @@ impl Transport for LinuxTransport {
         options: &[MountOption],
     ) -> Result<Box<dyn Session>, TransportError> {
         let options = Options::new(fs.config(), options);
+        if options.auto_unmount_in_vain() {
+            return Err(TransportError::Option {
+                option: "auto_unmount without allow_other".to_owned(),
+                transport: self.name(),
+            });
+        }
         let (device, mount) = Mount::make(mountpoint, &options).map_err(TransportError::Mount)?;
         let owner = rustix::process::getuid().as_raw();
         let only = options.only_root_and_owner().then_some(owner);

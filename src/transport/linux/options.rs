@@ -26,9 +26,11 @@ impl Options {
         self.has(&MountOption::AutoUnmount)
     }
 
-    /// Whether others than the one who mounts may enter, as far as the kernel knows.
-    pub(super) fn lets_others_in(&self) -> bool {
-        self.has(&MountOption::AllowOther) || self.has(&MountOption::AllowRoot)
+    /// Whether the helper could not keep the promise of `auto_unmount`: it looks into the mount, as root,
+    /// to see that its daemon is dead, and leaves a mount alone that it may not enter.
+    pub(super) fn auto_unmount_in_vain(&self) -> bool {
+        let others = self.has(&MountOption::AllowOther) || self.has(&MountOption::AllowRoot);
+        self.auto_unmount() && !others && !rustix::process::geteuid().is_root()
     }
 
     /// Whether of the users who may enter only root and the one who mounted are served. The kernel knows

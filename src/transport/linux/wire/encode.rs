@@ -15,7 +15,8 @@ impl Request<'_> {
         let mut message = Message(self.header.as_bytes().to_vec());
         message.operation(&self.operation, dialect);
         if matches!(self.operation, Operation::Init(_)) {
-            message.0.resize(self.header.len as usize, 0);
+            let extensions = self.extensions.as_bytes().len();
+            message.0.resize(self.header.len as usize - extensions, 0);
         }
         message.finish(self)
     }

@@ -198,6 +198,15 @@ fn an_init_may_have_any_length_from_two_versions_on() {
     }
 }
 
+/// Found by the fuzz target: the encoder, which only tests have, made such a message longer.
+#[test]
+fn an_init_with_extensions_comes_back_as_long_as_it_was() {
+    let mut message = sample(Opcode::Init);
+    message.truncate(HEADER + 24);
+    extend(&mut message, &extensions()[48..]);
+    check_decoder(&message, false);
+}
+
 #[test]
 fn the_shorter_setxattr_has_no_flags_of_its_own() {
     let texts: (&[u8], &[u8], &[u8]) = (b"", b"user.x", b"value");
