@@ -2,10 +2,11 @@
 //!
 //! `cargo bench --features internals --bench requests`. Three figures for each request:
 //! - `way`: through a socket to a thread that answers with zeros, and back,
-//! - `session`: the same way to a session that serves a file system in memory,
+//! - `session_linux`, `session_fuser`: the same way to a session of that transport, which serves a file
+//!   system in memory,
 //! - `filesystem_alone`: the call of the file system that the session makes.
 //!
-//! `session` less `way` is what the daemon works for a request; less `filesystem_alone` as well, what the
+//! A session less `way` is what the daemon works for a request; less `filesystem_alone` as well, what the
 //! transport does of it (decoding, counting, encoding). Both ends of the socket are bound to one
 //! processor: a thread woken on another costs ten times what is to be measured.
 
@@ -14,10 +15,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use divan::{Bencher, black_box};
-use dynamicfs::DynamicFS;
 use dynamicfs::filesystem::EntryAnswer;
 use dynamicfs::storage::{Caller, CreateMode, Fh, Ino, MemoryStorage, ROOT_INO, WriteFlags};
-use dynamicfs::transport::fuser::Wire;
+use dynamicfs::transport::Wire;
+use dynamicfs::{DynamicFS, TransportChoice};
 use rustix::fs::OFlags;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -149,9 +150,18 @@ fn way(bencher: Bencher<'_, '_>, request: Request) {
 }
 
 #[divan::bench(args = REQUESTS, sample_size = CALLS)]
-fn session(bencher: Bencher<'_, '_>, request: Request) {
+fn session_linux(bencher: Bencher<'_, '_>, request: Request) {
+    session(bencher, request, TransportChoice::Linux);
+}
+
+#[divan::bench(args = REQUESTS, sample_size = CALLS)]
+fn session_fuser(bencher: Bencher<'_, '_>, request: Request) {
+    session(bencher, request, TransportChoice::Fuser);
+}
+
+fn session(bencher: Bencher<'_, '_>, request: Request, transport: TransportChoice) {
     let (fs, file) = filesystem();
-    let mut wire = Wire::to(fs).expect("a session");
+    let mut wire = Wire::to(transport, fs).expect("a session");
     bencher.bench_local(|| request.ask(&mut wire, &file));
 }
 

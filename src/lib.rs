@@ -19,7 +19,8 @@ pub mod writeback;
 pub use cache::XAttrCache;
 pub use config::{
     ConfigError, ConfigErrors, IoMode, KernelFeatures, Layers, LockMode, MountOption, OpenPolicy,
-    OptimizedFUSEConfig, Origin, ParsedOptions, Preset, ReadDirPlus, Resolved, parse_mount_options,
+    OptimizedFUSEConfig, Origin, ParsedOptions, Preset, ReadDirPlus, Resolved, TransportChoice,
+    parse_mount_options,
 };
 pub use filesystem::{DynamicFS, LockManager};
 pub use readahead::ReadAheadManager;

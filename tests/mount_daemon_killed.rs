@@ -33,6 +33,7 @@ fn daemon(arguments: &[String]) {
     };
     let mut config = support::with_io_mode(io_mode.parse().expect("a mode"));
     config.lock_mode = LockMode::Daemon;
+    config.transport = support::transport(config.transport);
     let options = config.to_mount_options();
     let storage = Box::new(support::local_storage(Path::new(source), &config));
     let fs = DynamicFS::new_with_config(storage, config);

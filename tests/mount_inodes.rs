@@ -38,14 +38,6 @@ fn walk(dir: &Path) -> usize {
     found
 }
 
-/// Lets the kernel drop what it caches of this mount, and only of this: a remount shrinks the
-/// dentry cache of its superblock (`reconfigure_super`), and a FUSE inode without a dentry goes
-/// at once.
-fn drop_caches(mount: &TestMount) {
-    let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
-    rustix::mount::mount_remount(mount.root(), flags, "").unwrap();
-}
-
 #[test]
 fn lookup_counts_return_to_the_root_alone_after_a_walk() {
     if !can_mount("lookup counts") {
@@ -70,7 +62,7 @@ fn lookup_counts_return_to_the_root_alone_after_a_walk() {
             held > (directories * FILES) as u64,
             "{held} inodes: nothing was cached"
         );
-        drop_caches(&mount);
+        mount.drop_caches();
         wait_for("the kernel forgets all", DEADLINE, || {
             mount.handle().statistics().inodes == before
         });
@@ -102,7 +94,7 @@ fn removed_and_renamed_files_are_forgotten_when_closed() {
         assert_eq!(file.metadata().unwrap().len(), 0, "usable after removal");
     }
     wait_for("all are released and forgotten", DEADLINE, || {
-        drop_caches(&mount);
+        mount.drop_caches();
         let now = mount.handle().statistics();
         now.inodes == before && now.open_files == 0
     });
@@ -136,7 +128,8 @@ fn a_lazy_unmount_ends_with_the_last_close() {
     let (backing, mountpoint) = (dir.path().join("backing"), dir.path().join("mnt"));
     fs::create_dir(&backing).unwrap();
     fs::create_dir(&mountpoint).unwrap();
-    let config = support::with_io_mode(dynamicfs::IoMode::WriteThrough);
+    let mut config = support::with_io_mode(dynamicfs::IoMode::WriteThrough);
+    config.transport = support::transport(config.transport);
     let options = config.to_mount_options();
     let storage = Box::new(support::local_storage(&backing, &config));
     let fs = dynamicfs::DynamicFS::new_with_config(storage, config);
@@ -179,7 +172,8 @@ fn what_cannot_be_mounted_leaves_nothing_behind() {
         return;
     }
     let dir = support::test_dir();
-    let config = OptimizedFUSEConfig::balanced();
+    let mut config = OptimizedFUSEConfig::balanced();
+    config.transport = support::transport(config.transport);
     let options = config.to_mount_options();
     let storage = Box::new(support::local_storage(dir.path(), &config));
     let fs = dynamicfs::DynamicFS::new_with_config(storage, config);

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dynamicfs::{IoMode, OpenPolicy, OptimizedFUSEConfig, Preset};
-use rustix::fs::{AtFlags, RawDir};
+use rustix::fs::{AtFlags, IFlags, RawDir};
 use support::{DEADLINE, Lcg, TestMount, can_mount, wait_for};
 
 fn stateless() -> OptimizedFUSEConfig {
@@ -187,6 +187,64 @@ fn a_file_that_was_written_is_executed_as_ever() {
             .status()
             .is_ok_and(|status| status.success())
     });
+}
+
+/// A flag of an inode, taken away again in any case: or nobody could remove the file.
+struct Flagged(PathBuf);
+
+impl Flagged {
+    /// `None` where the file system has no flags.
+    fn set(path: PathBuf, flag: IFlags) -> Option<Flagged> {
+        let file = File::open(&path).unwrap();
+        let flags = rustix::fs::ioctl_getflags(&file).ok()?;
+        rustix::fs::ioctl_setflags(&file, flags | flag).ok()?;
+        Some(Flagged(path))
+    }
+}
+
+impl Drop for Flagged {
+    fn drop(&mut self) {
+        let file = File::open(&self.0).unwrap();
+        let flags = rustix::fs::ioctl_getflags(&file).unwrap();
+        let _ = rustix::fs::ioctl_setflags(&file, flags - IFlags::APPEND - IFlags::IMMUTABLE);
+    }
+}
+
+#[test]
+fn what_chattr_forbids_is_refused_at_the_write() {
+    if !can_mount("chattr on a stateless mount") {
+        return;
+    }
+    let mount = stateless_mount(|root| {
+        fs::write(root.join("log"), "first ").unwrap();
+        fs::write(root.join("fixed"), "fixed").unwrap();
+    });
+    let flagged = [
+        Flagged::set(mount.backing("log"), IFlags::APPEND),
+        Flagged::set(mount.backing("fixed"), IFlags::IMMUTABLE),
+    ];
+    if flagged.iter().any(Option::is_none) {
+        eprintln!("SKIPPED: the file system of the test has no flags");
+        return;
+    }
+    let refused = |name, offset| {
+        let file = File::options().write(true).open(mount.path(name)).unwrap();
+        let written = file.write_at(b"anywhere", offset);
+        written.unwrap_err().raw_os_error() == Some(libc::EPERM)
+    };
+    assert!(refused("log", 0));
+    assert!(refused("fixed", 0) && refused("fixed", 5));
+    let mut log = File::options()
+        .append(true)
+        .open(mount.path("log"))
+        .unwrap();
+    log.write_all(b"second ").unwrap();
+    log.write_all(b"third").unwrap();
+    assert_eq!(
+        fs::read(mount.backing("log")).unwrap(),
+        b"first second third"
+    );
+    assert_eq!(fs::read(mount.path("fixed")).unwrap(), b"fixed");
 }
 
 #[test]

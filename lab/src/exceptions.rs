@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use dynamicfs::config::Preset;
+use dynamicfs::config::{Preset, TransportChoice};
+use dynamicfs::transport;
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
@@ -54,6 +55,9 @@ pub struct Exception {
     /// Only on these targets; absent: on all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<Vec<String>>,
+    /// Only on mounts whose requests come by these transports; absent: by any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transports: Option<Vec<String>>,
     /// Only when the preset skips the case, for a reason of this form; `test` is a pattern too then. In
     /// both, `*` and `?` stand for characters. For xfstests, which skips by what it knows of a type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,16 +92,29 @@ impl Exception {
         if self.preset != EVERY {
             known("preset", &self.preset, &presets)?;
         }
-        let Some(only) = &self.targets else {
-            return Ok(());
-        };
-        ensure!(
-            !only.is_empty(),
-            "its list of targets is empty: leave it out for all targets"
-        );
-        only.iter()
-            .try_for_each(|target| known("target", target, targets))
+        narrowed("target", self.targets.as_deref(), targets)?;
+        // What a mount has, not what it may be asked for.
+        let transports =
+            [TransportChoice::Fuser, TransportChoice::Linux].map(TransportChoice::name);
+        narrowed("transport", self.transports.as_deref(), &transports)
     }
+
+    /// Whether it is about mounts by this transport.
+    fn is_about(&self, transport: &str) -> bool {
+        let only = self.transports.as_ref();
+        only.is_none_or(|only| only.iter().any(|name| name == transport))
+    }
+}
+
+fn narrowed(what: &str, only: Option<&[String]>, names: &[impl AsRef<str>]) -> Result<()> {
+    let Some(only) = only else {
+        return Ok(());
+    };
+    ensure!(
+        !only.is_empty(),
+        "its list of {what}s is empty: leave it out for all {what}s"
+    );
+    only.iter().try_for_each(|name| known(what, name, names))
 }
 
 fn known(what: &str, name: &str, names: &[impl AsRef<str>]) -> Result<()> {
@@ -131,16 +148,20 @@ struct File {
     exception: Vec<Exception>,
 }
 
-/// Reads the file. `targets` are the names that an entry may be narrowed to.
+/// Reads the file, as far as it is about mounts by the transport that `choice` leads to. `targets` are
+/// the names that an entry may be narrowed to.
 ///
 /// # Errors
 ///
 /// When it cannot be read, has a field that does not exist, an entry without a reason, or one that
-/// names a suite, preset or target that does not exist.
-pub fn load(path: &Path, targets: &[String]) -> Result<Vec<Exception>> {
+/// names a suite, preset, target or transport that does not exist.
+pub fn load(path: &Path, targets: &[String], choice: TransportChoice) -> Result<Vec<Exception>> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(&text, targets).with_context(|| path.display().to_string())
+    let mut all = parse(&text, targets).with_context(|| path.display().to_string())?;
+    let transport = transport::of(choice).name();
+    all.retain(|exception| exception.is_about(transport));
+    Ok(all)
 }
 
 fn parse(text: &str, targets: &[String]) -> Result<Vec<Exception>> {
@@ -163,6 +184,7 @@ impl Exception {
             preset: preset.to_owned(),
             permissions: None,
             targets: None,
+            transports: None,
             skipped: None,
             class: Class::Kernel,
             reason: "so it is".to_owned(),
@@ -218,6 +240,13 @@ mod tests {
     }
 
     #[test]
+    fn transports_narrow_an_entry() {
+        let exception = &read(&format!("{ENTRY}transports = [\"linux\"]\n")).unwrap()[0];
+        assert!(exception.is_about("linux") && !exception.is_about("fuser"));
+        assert!(read(ENTRY).unwrap()[0].is_about("fuser"));
+    }
+
+    #[test]
     fn a_reason_to_skip_narrows_an_entry_and_widens_it_to_many_cases() {
         let text = ENTRY.replace("\"a\"", "\"g/*\"") + "skipped = \"no * here\"\n";
         let exception = &read(&text).unwrap()[0];
@@ -249,6 +278,10 @@ mod tests {
                 "no target \"hots\"",
             ),
             (format!("{ENTRY}targets = []\n"), "list of targets is empty"),
+            (
+                format!("{ENTRY}transports = [\"auto\"]\n"),
+                "no transport \"auto\"",
+            ),
         ] {
             let error = refused(&text);
             assert!(error.contains(name) && error.contains(" a: "), "{error}");
@@ -259,6 +292,8 @@ mod tests {
     fn the_file_of_the_project_is_well_formed() {
         let paths = crate::paths::Paths::discover();
         let targets = crate::images::names(&paths).unwrap();
-        load(&paths.exceptions(), &targets).unwrap();
+        for choice in [TransportChoice::Fuser, TransportChoice::Linux] {
+            load(&paths.exceptions(), &targets, choice).unwrap();
+        }
     }
 }

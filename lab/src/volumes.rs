@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use dynamicfs::config::Preset;
+use dynamicfs::config::{Preset, TransportChoice};
 use dynamicfs::mount::MountReport;
 use dynamicfs::mount::registry::MountStatus;
 use serde::Deserialize;
@@ -79,6 +79,13 @@ impl Volumes {
             command,
             manner,
         ))
+    }
+
+    /// With mounts whose requests come by this transport.
+    #[must_use]
+    pub fn by_transport(mut self, choice: TransportChoice) -> Self {
+        self.command = self.command.variable("DYNAMICFS_TRANSPORT", choice.name());
+        self
     }
 
     /// On disks that have file systems: for ext4, behind the mounts, to cross to.

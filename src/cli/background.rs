@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -87,18 +88,20 @@ pub(crate) fn daemon(args: &MountArgs, around: &Around) -> ExitCode {
         // Nothing relative is looked up any more, and the daemon must not hold a file system.
         std::env::set_current_dir("/").map_err(anyhow::Error::from)?;
         serve::serve(prepared, around, || {
-            say(&Word::Mounted)?;
-            close_standard_output()
+            // Closed before the parent goes on: whoever looks then finds a daemon that holds nothing.
+            let parent = give_up_standard_output()?;
+            say(parent, &Word::Mounted)
         })
     }) {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => {
             tracing::error!("{}", failure.message);
             // After the mount this leads to /dev/null.
-            let _ = say(&Word::Failed {
+            let failed = Word::Failed {
                 code: failure.exit as u8,
                 message: failure.message.clone(),
-            });
+            };
+            let _ = say(io::stdout(), &failed);
             failure.exit.into()
         }
     }
@@ -114,18 +117,19 @@ fn detach() -> Result<(), Failure> {
     })
 }
 
-fn say(word: &Word) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+fn say(mut out: impl Write, word: &Word) -> io::Result<()> {
     let mut line = serde_json::to_vec(word)?;
     line.push(b'\n');
     out.write_all(&line)?;
     out.flush()
 }
 
-/// The parent reads no more.
-fn close_standard_output() -> io::Result<()> {
+/// Lets the standard output lead nowhere, and returns where it led: the parent.
+fn give_up_standard_output() -> io::Result<File> {
+    let parent = io::stdout().as_fd().try_clone_to_owned()?;
     let nowhere = File::options().write(true).open("/dev/null")?;
-    Ok(rustix::stdio::dup2_stdout(&nowhere)?)
+    rustix::stdio::dup2_stdout(&nowhere)?;
+    Ok(parent.into())
 }
 
 #[cfg(test)]

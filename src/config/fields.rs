@@ -6,6 +6,7 @@ use super::names::UnknownName;
 use super::units::{self, ValueError};
 use super::{
     IoMode, KernelFeatures, LockMode, OpenPolicy, OptimizedFUSEConfig as Config, ReadDirPlus,
+    TransportChoice,
 };
 
 /// What the names of all environment variables begin with.
@@ -358,6 +359,9 @@ static FIELDS: &[Field] = table! {
         switch!(watch);
     exclusive, exclusive, "nothing else changes the directory: what is cached never expires",
         switch!(exclusive);
+    birth_time, birth_time, "tell when files were made, for a request at a stat that asks",
+        switch!(birth_time);
+    transport, transport, "how requests reach the daemon", choice!(transport: TransportChoice);
     allow_other, allow_other, "let other users enter the mount", switch!(allow_other);
     default_permissions, default_permissions, "let the kernel check permissions",
         switch!(default_permissions);

@@ -99,6 +99,19 @@ pub enum ReadDirPlus {
     On,
 }
 
+/// How requests reach this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransportChoice {
+    /// The one that suits this system. At present [`Fuser`](TransportChoice::Fuser) everywhere: with it
+    /// the lab's reports of all kernels were reviewed.
+    Auto,
+    /// This library's own, over `/dev/fuse`: a leaner loop, and all that the kernel offers. Linux.
+    Linux,
+    /// The crate `fuser`. All systems.
+    Fuser,
+}
+
 /// How much of what the kernel offers is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -192,6 +205,13 @@ pub struct OptimizedFUSEConfig {
     pub readdirplus: ReadDirPlus,
     /// What is asked of the kernel. Default all.
     pub kernel_features: KernelFeatures,
+    /// Tell programs that ask for it when a file was made (statx(2), `STATX_BTIME`). The answers to LOOKUP and
+    /// READDIRPLUS have no room for it, so the first stat(2) of each file by such a program is one more
+    /// request: the standard libraries of Rust and Node.js always ask, the C library's stat(2) never.
+    /// Default on, except in the high-performance preset. Without effect with the transport `fuser`.
+    pub birth_time: bool,
+    /// How requests reach this process. Default auto.
+    pub transport: TransportChoice,
 
     /// Watch the backing directory, and expire what others change in it as soon as it changes, so that long
     /// lifetimes stay safe (fanotify(7) with privileges, otherwise inotify(7)). Default off: it costs an

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::{IoMode, KernelFeatures, LockMode, OpenPolicy, Preset, ReadDirPlus};
+use super::{IoMode, KernelFeatures, LockMode, OpenPolicy, Preset, ReadDirPlus, TransportChoice};
 
 /// A text that is none of an enumeration's names.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -69,6 +69,7 @@ names! {
     LockMode { Kernel = "kernel", Daemon = "daemon" }
     ReadDirPlus { Off = "off", Auto = "auto", On = "on" }
     KernelFeatures { Minimal = "minimal", All = "all" }
+    TransportChoice { Auto = "auto", Linux = "linux", Fuser = "fuser" }
 }
 
 #[cfg(test)]
@@ -99,6 +100,7 @@ mod tests {
         agrees::<LockMode>(LockMode::NAMES);
         agrees::<ReadDirPlus>(ReadDirPlus::NAMES);
         agrees::<KernelFeatures>(KernelFeatures::NAMES);
+        agrees::<TransportChoice>(TransportChoice::NAMES);
         assert!(
             Preset::ALL
                 .iter()

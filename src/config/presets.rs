@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{IoMode, KernelFeatures, LockMode, OpenPolicy, OptimizedFUSEConfig, ReadDirPlus};
+use super::{
+    IoMode, KernelFeatures, LockMode, OpenPolicy, OptimizedFUSEConfig, ReadDirPlus, TransportChoice,
+};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -73,6 +75,8 @@ impl OptimizedFUSEConfig {
             kernel_features: KernelFeatures::All,
             watch: false,
             exclusive: false,
+            birth_time: true,
+            transport: TransportChoice::Auto,
             allow_other: true,
             default_permissions: true,
         }
@@ -93,6 +97,7 @@ impl OptimizedFUSEConfig {
             xattr_cache_ttl_secs: 60,
             max_read_size: 2 * MIB,
             max_write_size: 2 * MIB,
+            birth_time: false,
             ..Self::balanced()
         }
     }

@@ -8,7 +8,9 @@ use rustix::fs::OFlags;
 use super::opens::{OpenMode, is_mappable_writable};
 use super::{DynamicFS, EntryAnswer, FileAccess, Opened};
 use crate::config::IoMode;
-use crate::storage::{Caller, CreateMode, Errno, Fh, Ino, NO_HANDLE, OpenFlags, Result, SeekTo};
+use crate::storage::{
+    Caller, CreateMode, Entry, Errno, Fh, Ino, NO_HANDLE, OpenFlags, Result, SeekTo,
+};
 
 impl DynamicFS {
     /// Opens a file.
@@ -43,11 +45,53 @@ impl DynamicFS {
         mode: CreateMode,
         flags: OpenFlags,
     ) -> Result<(EntryAnswer, Opened)> {
-        if self.policy().stateless_files {
-            return self.create_unopened(caller, parent, name, mode, flags);
+        let flags = self.flags_of_new(flags);
+        let made = self.storage.create(caller, parent, name, mode, flags)?;
+        self.opened_new(made, flags)
+    }
+
+    /// Creates and opens a file without a name.
+    pub fn tmpfile(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        mode: CreateMode,
+        flags: OpenFlags,
+    ) -> Result<(EntryAnswer, Opened)> {
+        let flags = self.flags_of_new(flags);
+        let made = self.storage.tmpfile(caller, parent, mode, flags)?;
+        self.opened_new(made, flags)
+    }
+
+    /// Where opens are no requests, others will write to the same open file, and the kernel sends an FSYNC
+    /// after each write that shall be synchronous.
+    fn flags_of_new(&self, flags: OpenFlags) -> OpenFlags {
+        match self.policy().stateless_files {
+            true => flags - OFlags::SYNC - OFlags::DSYNC,
+            false => flags,
         }
-        let (entry, fh) = self.storage.create(caller, parent, name, mode, flags)?;
+    }
+
+    /// The answer for a file that the storage has just made and opened.
+    fn opened_new(
+        &self,
+        (entry, fh): (Entry, Fh),
+        flags: OpenFlags,
+    ) -> Result<(EntryAnswer, Opened)> {
         let ino = entry.attr.ino;
+        let policy = self.policy();
+        if policy.stateless_files {
+            // Its close is no request either.
+            self.storage.detach(ino, fh)?;
+            let opened = Opened {
+                fh: NO_HANDLE,
+                access: FileAccess::Cached {
+                    keep: policy.keep_cache,
+                },
+                no_flush: policy.no_flush,
+            };
+            return Ok((self.answer(entry), opened));
+        }
         let opened = self.admit(ino, fh, flags);
         let mut answer = self.answer(entry);
         if let EntryAnswer::Found { attr, attr_ttl, .. } = &mut answer
@@ -55,34 +99,9 @@ impl DynamicFS {
         {
             // A mapping of it cannot be written to before it grows, and that the kernel notices. So its
             // name and attributes may be kept, whatever comes after.
-            *attr_ttl = entry.attr_ttl.unwrap_or(self.policy().attr_ttl);
+            *attr_ttl = entry.attr_ttl.unwrap_or(policy.attr_ttl);
         }
         Ok((answer, opened))
-    }
-
-    /// Creates a file on a mount where opens are no requests, and neither are closes.
-    fn create_unopened(
-        &self,
-        caller: &Caller,
-        parent: Ino,
-        name: &OsStr,
-        mode: CreateMode,
-        flags: OpenFlags,
-    ) -> Result<(EntryAnswer, Opened)> {
-        // Others will write to the same open file; the kernel sends an FSYNC after each write that shall
-        // be synchronous.
-        let flags = flags - OFlags::SYNC - OFlags::DSYNC;
-        let (entry, fh) = self.storage.create(caller, parent, name, mode, flags)?;
-        self.storage.detach(entry.attr.ino, fh)?;
-        let policy = self.policy();
-        let opened = Opened {
-            fh: NO_HANDLE,
-            access: FileAccess::Cached {
-                keep: policy.keep_cache,
-            },
-            no_flush: policy.no_flush,
-        };
-        Ok((self.answer(entry), opened))
     }
 
     /// Decides the way of the data for a file that the storage has just opened.

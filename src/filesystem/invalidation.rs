@@ -19,6 +19,9 @@ use crate::storage::Ino;
 /// does not fit is dropped, and the TTL bounds the staleness.
 const QUEUE: usize = 4096;
 
+/// The longest lifetime that can be configured.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// The notifications of a transport (`FUSE_NOTIFY_*` of the kernel's `fuse.h`).
 pub trait KernelNotifier: Send {
     /// Drop the attributes of an inode, and its cached pages from `offset` on for `len` bytes
@@ -26,6 +29,11 @@ pub trait KernelNotifier: Send {
     fn inval_inode(&self, ino: Ino, offset: i64, len: i64) -> std::io::Result<()>;
     /// Drop a name.
     fn inval_entry(&self, parent: Ino, name: &std::ffi::OsStr) -> std::io::Result<()>;
+    /// Look a name up again before it is used, and leave mounts and working directories on it alone.
+    /// Where the kernel has no such notification (before Linux 6.2), drops it.
+    fn expire_entry(&self, parent: Ino, name: &std::ffi::OsStr) -> std::io::Result<()> {
+        self.inval_entry(parent, name)
+    }
 }
 
 enum Message {
@@ -117,8 +125,11 @@ impl Invalidator {
     /// A listing of `ino` starts now: drops what the kernel keeps of it after `lifetime`, unless another
     /// starts before.
     pub(super) fn listing(&self, ino: Ino, lifetime: Duration) {
-        let due = Instant::now() + lifetime;
-        self.send(Message::Listing { ino, due });
+        // What lives longer than any lifetime that can be configured never ends.
+        if lifetime <= LONGEST {
+            let due = Instant::now() + lifetime;
+            self.send(Message::Listing { ino, due });
+        }
     }
 
     /// Like [`attributes`](Self::attributes), and waits while the queue is full. Not for threads that

@@ -1,7 +1,7 @@
 //! fcntl(2) locks as requests, and what a close releases.
 
 use super::DynamicFS;
-use super::locks::{Conflict, LockRequest};
+use super::locks::{Conflict, LockRequest, WaitId};
 use crate::config::LockMode;
 use crate::storage::{Errno, Fh, Ino, Result};
 
@@ -27,8 +27,23 @@ impl DynamicFS {
         tid: u32,
         answer: impl FnOnce(std::result::Result<(), Errno>) + Send + 'static,
     ) {
-        let id = self.lock_manager.set_waiting(request, Box::new(answer));
+        let id = self.setlk_interruptible(request, answer);
         self.lock_watch.watch(&self.lock_manager, id, tid);
+    }
+
+    /// As [`setlk_waiting`](Self::setlk_waiting), for a transport that is told of interruptions and passes
+    /// them on to [`interrupt`](Self::interrupt).
+    pub fn setlk_interruptible(
+        &self,
+        request: &LockRequest,
+        answer: impl FnOnce(std::result::Result<(), Errno>) + Send + 'static,
+    ) -> WaitId {
+        self.lock_manager.set_waiting(request, Box::new(answer))
+    }
+
+    /// Ends a wait for a lock with `EINTR`, if it still waits.
+    pub fn interrupt(&self, wait: WaitId) {
+        self.lock_manager.cancel(wait);
     }
 
     /// Gives up a range (`F_UNLCK`).

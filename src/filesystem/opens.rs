@@ -96,15 +96,17 @@ impl OpenInodes {
         }
     }
 
-    /// Counts a close.
+    /// Counts a close. Its flags are what the kernel says they were: closes that no open goes with count
+    /// for nothing.
     pub(super) fn dismiss(&self, ino: Ino, flags: OpenFlags) {
         let mut shard = self.shard(ino).lock();
         let Some(inode) = shard.get_mut(&ino) else {
             return;
         };
         self.files.fetch_sub(1, Ordering::Relaxed);
-        inode.executed -= u32::from(flags.contains(EXECUTED));
-        if is_mappable_writable(flags) {
+        let executed = u32::from(flags.contains(EXECUTED));
+        inode.executed = inode.executed.saturating_sub(executed);
+        if is_mappable_writable(flags) && inode.mappable > 0 {
             inode.mappable -= 1;
             if inode.mappable == 0 {
                 self.mappable_inodes.fetch_sub(1, Ordering::Release);
@@ -202,6 +204,16 @@ mod tests {
         assert!(opens.is_executed(1));
         opens.dismiss(1, READ | EXECUTED);
         assert!(!opens.is_executed(1) && !opens.is_executed(2));
+    }
+
+    #[test]
+    fn a_close_with_flags_that_no_open_had_counts_for_nothing() {
+        let opens = OpenInodes::new();
+        opens.admit(1, OpenMode::Passthrough, READ);
+        opens.admit(1, OpenMode::Passthrough, READ);
+        opens.dismiss(1, BOTH | EXECUTED);
+        assert!(!opens.may_change_unseen(1) && !opens.is_executed(1));
+        assert_eq!(opens.open_files(), 1);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::config::Preset;
 use crate::platform;
 use crate::storage::StorageCapabilities;
 use crate::transport::capability::{Ask, Capability, plan};
-use crate::transport::fuser::FuserTransport;
+use crate::transport::{self, Transport};
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -237,9 +237,12 @@ const LOCAL: StorageCapabilities = StorageCapabilities {
 fn since(capability: Capability) -> (u32, u32) {
     match capability {
         Capability::Passthrough => (6, 9),
+        Capability::HasExpireOnly => (6, 2),
+        Capability::SetxattrExt => (5, 13),
+        Capability::InitExt => (5, 17),
         Capability::DirectIoAllowMmap => (6, 6),
         Capability::HandleKillprivV2 => (5, 11),
-        Capability::CacheSymlinks => (4, 20),
+        Capability::CacheSymlinks | Capability::MaxPages => (4, 20),
         Capability::PosixAcl => (4, 9),
         Capability::ParallelDirops => (4, 7),
         Capability::WritebackCache => (3, 15),
@@ -256,9 +259,10 @@ fn outlook(preset: Preset, found: &Diagnosis) -> PresetOutlook {
         granted: Vec::new(),
         missing: Vec::new(),
     };
-    let asked = plan(&config, &LOCAL).into_iter();
+    let transport = transport::of(config.transport);
+    let asked = plan(transport.capabilities(), &config, &LOCAL).into_iter();
     for capability in asked.filter_map(|(c, ask)| (ask == Ask::Yes).then_some(c)) {
-        match obstacle(capability, found) {
+        match obstacle(transport, capability, found) {
             None => outlook.granted.push(capability.name().to_owned()),
             Some(missing) => outlook.missing.push(missing),
         }
@@ -295,8 +299,12 @@ fn outlook(preset: Preset, found: &Diagnosis) -> PresetOutlook {
 }
 
 /// Why a capability would not be in force.
-fn obstacle(capability: Capability, found: &Diagnosis) -> Option<Missing> {
-    if let Some(why) = FuserTransport::excludes(capability) {
+fn obstacle(
+    transport: &dyn Transport,
+    capability: Capability,
+    found: &Diagnosis,
+) -> Option<Missing> {
+    if let Some(why) = transport.excludes(capability) {
         return Some(Missing::new(
             capability.name(),
             why,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::session::MountReport;
 use super::table::table;
 use crate::stats::Snapshot;
-use crate::stats::socket::{Answerer, AskError, Request, Server, ask};
+use crate::stats::socket::{Answerer, AskError, Request, Server, ask, remove_dead};
 
 /// The variable that names the runtime directory.
 pub const RUNTIME_DIR_VARIABLE: &str = "DYNAMICFS_RUNTIME_DIR";
@@ -271,8 +271,7 @@ impl RuntimeDir {
     fn registered(socket: PathBuf) -> Option<Registered> {
         match ask(&socket, Request::Status) {
             Err(AskError::Dead(_)) => {
-                // Gone already when somebody else cleans up at the same time.
-                let _ = std::fs::remove_file(&socket);
+                remove_dead(&socket);
                 None
             }
             status => Some(Registered { socket, status }),
@@ -359,6 +358,28 @@ mod tests {
         assert!(dir.mount_at(Path::new("/mnt/live")).is_some());
         drop(server);
         assert!(dir.mount_at(Path::new("/mnt/live")).is_none());
+    }
+
+    #[test]
+    fn a_daemon_that_is_about_to_listen_is_not_taken_for_dead() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let runtime = RuntimeDir::at(tmp.path());
+        let mountpoint = Path::new("/nowhere");
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    runtime.mount_at(mountpoint);
+                }
+            });
+            let started = (0..500).map(|_| {
+                let answer: Answerer = Box::new(|_| Ok(serde_json::Value::Null));
+                runtime.listen(mountpoint, answer).map(drop)
+            });
+            let failed = started.filter_map(Result::err).next();
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(failed.is_none(), "{failed:?}");
+        });
     }
 
     #[test]

@@ -10,8 +10,7 @@ use super::unmount::{UnmountError, UnmountMode, unmount};
 use crate::config::{ConfigErrors, MountOption};
 use crate::filesystem::DynamicFS;
 use crate::stats::Snapshot;
-use crate::transport::fuser::FuserTransport;
-use crate::transport::{Negotiated, Transport, TransportError};
+use crate::transport::{self, Negotiated, TransportError};
 
 use super::report;
 
@@ -92,7 +91,7 @@ pub fn spawn(
     fs.config().validate()?;
     let options = in_force(&mut fs, options);
     let fs = Arc::new(fs);
-    let transport = FuserTransport;
+    let transport = transport::of(fs.config().transport);
     let session = transport.mount(fs.clone(), mountpoint, &options)?;
     fs.invalidator().attach(session.notifier());
     let watched = watch(&fs)?;

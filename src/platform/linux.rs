@@ -3,11 +3,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+#[cfg(feature = "cli")]
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
+#[cfg(feature = "cli")]
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::CapabilitySet;
 use rustix::time::ClockId;

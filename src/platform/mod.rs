@@ -1,8 +1,8 @@
 //! What differs between operating systems, in one place.
 //!
 //! `linux` and `portable` have the same items, and one of them is compiled: nowhere else is code left out
-//! by operating system, except that [`LocalStorage`](crate::storage) and what looks into `/proc` and
-//! `/sys` are Linux's. `macos` is pure functions, compiled and tested everywhere.
+//! by operating system, except that [`LocalStorage`](crate::storage), the native
+//! [transport](crate::transport) and what looks into `/proc` and `/sys` are Linux's. `macos` is pure functions, compiled and tested everywhere.
 
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 mod freebsd;

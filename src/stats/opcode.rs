@@ -4,13 +4,14 @@ macro_rules! opcodes {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
         /// An operation of the FUSE protocol (`enum fuse_opcode` in the kernel's `fuse.h`).
         ///
-        /// RENAME2 counts as RENAME, SETLKW as SETLK, BATCH_FORGET as one FORGET.
+        /// RENAME2 counts as RENAME, SETLKW as SETLK, BATCH_FORGET as one FORGET, STATX as GETATTR,
+        /// TMPFILE as CREATE, COPY_FILE_RANGE_64 as COPY_FILE_RANGE.
         ///
-        /// Not counted are INIT and DESTROY, once each in the life of a mount, and what `fuser`
-        /// refuses before it hands it over: INTERRUPT, STATX, TMPFILE, COPY_FILE_RANGE_64 and
-        /// what newer kernels add. The kernel takes that answer for the whole mount, so each
-        /// occurs once or, where several are under way at that moment, a few times. The requests of
-        /// users whom `allow_root` keeps out it refuses each time.
+        /// Not counted are INIT and DESTROY, once each in the life of a mount, INTERRUPT, and the
+        /// requests of users whom `allow_root` keeps out; nor what `fuser` refuses before it hands it
+        /// over: STATX, TMPFILE, COPY_FILE_RANGE_64 and what newer kernels add. The kernel takes that
+        /// answer for the whole mount, so each occurs once or, where several are under way at that
+        /// moment, a few times.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Opcode {
             $(#[doc = concat!("`FUSE_", $name, "`")] $variant,)*

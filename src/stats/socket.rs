@@ -3,6 +3,7 @@
 //! Question and answer are a line of JSON each. The server answers one client after the other and
 //! gives each a second, so clients can neither pile up nor hold it.
 
+use std::fs::Permissions;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -85,9 +86,8 @@ impl Server {
     /// # Errors
     /// `AddrInUse` when another daemon listens there; else those of bind(2) and of starting a thread.
     pub fn start(path: &Path, answer: Answerer) -> io::Result<Server> {
-        let listener = bind(path)?;
+        let (listener, file) = bind(path)?;
         listener.set_nonblocking(true)?;
-        let file = identity(path)?;
         let (stopped, stop) = crate::platform::pipe()?;
         let thread = std::thread::Builder::new()
             .name("dynamicfs-stats".to_owned())
@@ -120,24 +120,46 @@ impl Drop for Server {
     }
 }
 
+/// Removes the socket of a daemon that was found dead. A living one may have taken its place since, so it is
+/// moved aside, looked at once more, and put back if it lives.
+pub(crate) fn remove_dead(path: &Path) {
+    let aside = path.with_extension("dead");
+    if std::fs::rename(path, &aside).is_err() {
+        // Somebody else cleans up at the same time.
+        return;
+    }
+    if UnixStream::connect(&aside).is_ok() {
+        let _ = std::fs::rename(&aside, path);
+    } else {
+        let _ = std::fs::remove_file(&aside);
+    }
+}
+
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let found = std::fs::symlink_metadata(path)?;
     Ok((found.dev(), found.ino()))
 }
 
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    let listener = match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if UnixStream::connect(path).is_ok() {
-                return Err(error);
-            }
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)?
+/// Listens on a name of its own and takes the place of `path` then: between bind(2) and listen(2), whoever
+/// looks for dead sockets would take it for one.
+fn bind(path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
+    if UnixStream::connect(path).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    let own = path.with_extension("new");
+    // Of a daemon that was killed here.
+    let _ = std::fs::remove_file(&own);
+    let listener = UnixListener::bind(&own)?;
+    let placed = std::fs::set_permissions(&own, Permissions::from_mode(0o600))
+        .and_then(|()| identity(&own))
+        .and_then(|file| std::fs::rename(&own, path).map(|()| file));
+    match placed {
+        Ok(file) => Ok((listener, file)),
+        Err(error) => {
+            let _ = std::fs::remove_file(&own);
+            Err(error)
         }
-        other => other?,
-    };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    }
 }
 
 fn serve(listener: &UnixListener, stopped: &OwnedFd, answer: &Answerer) {

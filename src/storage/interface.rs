@@ -20,8 +20,8 @@ use crate::platform::{FallocateFlags, IFlags, RenameFlags, XattrFlags};
 /// # Lookup counts
 ///
 /// Each successful [`lookup`](Self::lookup), [`mknod`](Self::mknod), [`mkdir`](Self::mkdir),
-/// [`symlink`](Self::symlink), [`link`](Self::link), [`create`](Self::create), and each entry
-/// *taken* from [`readdirplus`](Self::readdirplus) except `.` and `..`, raises the lookup count of
+/// [`symlink`](Self::symlink), [`link`](Self::link), [`create`](Self::create),
+/// [`tmpfile`](Self::tmpfile), and each entry *taken* from [`readdirplus`](Self::readdirplus) except `.` and `..`, raises the lookup count of
 /// the inode it returns by one. [`forget`](Self::forget) lowers it. The number stays valid until
 /// the count is zero, whatever happens to the names. [`readdir`](Self::readdir) raises nothing.
 /// (Linux, `Documentation/filesystems/fuse`; `FUSE_FORGET` in `fuse.h`.)
@@ -161,6 +161,19 @@ pub trait FilesystemInterface: Send + Sync {
         caller: &Caller,
         parent: Ino,
         name: &OsStr,
+        mode: CreateMode,
+        flags: OpenFlags,
+    ) -> Result<(Entry, Fh)> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Creates and opens a file without a name in the directory `parent`, open(2) with `O_TMPFILE`.
+    /// Raises the lookup count. [`link`](Self::link) may give it a name later, unless `O_EXCL` is among
+    /// the flags.
+    fn tmpfile(
+        &self,
+        caller: &Caller,
+        parent: Ino,
         mode: CreateMode,
         flags: OpenFlags,
     ) -> Result<(Entry, Fh)> {

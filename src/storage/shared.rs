@@ -52,6 +52,9 @@ macro_rules! storage_operations {
             fn create(
                 &self, caller: &Caller, parent: Ino, name: &OsStr, mode: CreateMode, flags: OpenFlags,
             ) -> Result<(Entry, Fh)>;
+            fn tmpfile(
+                &self, caller: &Caller, parent: Ino, mode: CreateMode, flags: OpenFlags,
+            ) -> Result<(Entry, Fh)>;
             fn backing_file(&self, ino: Ino, fh: Fh) -> Option<Arc<OwnedFd>>;
             fn read(&self, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize>;
             fn write(

@@ -273,6 +273,9 @@ pub struct SetAttr {
     pub ctime: Option<Timestamp>,
     /// The open file through which the change was asked (ftruncate(2)), when the kernel says so.
     pub fh: Option<Fh>,
+    /// Drop set-user-id, set-group-id and file capabilities, as write(2) by the caller does. A new
+    /// size or owner drops them anyway; alone, it comes with a write that the kernel makes itself.
+    pub kill_suidgid: bool,
 }
 
 /// Mode of an object to create, with the caller's umask.

@@ -5,21 +5,31 @@ use crate::filesystem::{names_must_expire, wants_stateless_files};
 use crate::storage::StorageCapabilities;
 
 macro_rules! capabilities {
-    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+    (
+        portable { $($(#[$doc:meta])* $variant:ident => $name:literal,)* }
+        native { $($(#[$native_doc:meta])* $native:ident => $native_name:literal,)* }
+    ) => {
         /// An INIT flag of the FUSE protocol (`fuse.h`, "INIT request/reply flags").
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Capability {
             $($(#[$doc])* $variant,)*
+            $($(#[$native_doc])* $native,)*
         }
 
         impl Capability {
             /// All of them.
-            pub const ALL: &'static [Capability] = &[$(Capability::$variant,)*];
+            pub const ALL: &'static [Capability] =
+                &[$(Capability::$variant,)* $(Capability::$native,)*];
+
+            /// Those that every transport has something to say of. The others concern the form of
+            /// messages, which a transport on a library does not decide.
+            pub const PORTABLE: &'static [Capability] = &[$(Capability::$variant,)*];
 
             /// The kernel's name without `FUSE_`.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Capability::$variant => $name,)*
+                    $(Capability::$native => $native_name,)*
                 }
             }
         }
@@ -27,38 +37,53 @@ macro_rules! capabilities {
 }
 
 capabilities! {
-    /// Several reads of a file at a time.
-    AsyncRead => "ASYNC_READ",
-    /// Direct I/O in parallel.
-    AsyncDio => "ASYNC_DIO",
-    /// open(2) with `O_TRUNC` is one request.
-    AtomicOTrunc => "ATOMIC_O_TRUNC",
-    /// The storage applies the umask, so that default ACLs can override it.
-    DontMask => "DONT_MASK",
-    /// Cached pages are dropped when size or modification time changed.
-    AutoInvalData => "AUTO_INVAL_DATA",
-    /// Lookups and listings in one directory run in parallel.
-    ParallelDirops => "PARALLEL_DIROPS",
-    /// Listings bring attributes.
-    DoReaddirplus => "DO_READDIRPLUS",
-    /// Listings bring attributes when that has paid before.
-    ReaddirplusAuto => "READDIRPLUS_AUTO",
-    /// Targets of symbolic links are cached.
-    CacheSymlinks => "CACHE_SYMLINKS",
-    /// The kernel checks and caches POSIX ACLs.
-    PosixAcl => "POSIX_ACL",
-    /// Dirty pages are kept and written later.
-    WritebackCache => "WRITEBACK_CACHE",
-    /// The kernel uses backing files itself.
-    Passthrough => "PASSTHROUGH",
-    /// Shared mappings of files open for direct I/O.
-    DirectIoAllowMmap => "DIRECT_IO_ALLOW_MMAP",
-    /// fcntl(2) locks are requests.
-    PosixLocks => "POSIX_LOCKS",
-    /// flock(2) locks are requests.
-    FlockLocks => "FLOCK_LOCKS",
-    /// The filesystem drops set-user-id bits itself, so writes need no check of their own.
-    HandleKillprivV2 => "HANDLE_KILLPRIV_V2",
+    portable {
+        /// Several reads of a file at a time.
+        AsyncRead => "ASYNC_READ",
+        /// Direct I/O in parallel.
+        AsyncDio => "ASYNC_DIO",
+        /// open(2) with `O_TRUNC` is one request.
+        AtomicOTrunc => "ATOMIC_O_TRUNC",
+        /// The storage applies the umask, so that default ACLs can override it.
+        DontMask => "DONT_MASK",
+        /// Cached pages are dropped when size or modification time changed.
+        AutoInvalData => "AUTO_INVAL_DATA",
+        /// Lookups and listings in one directory run in parallel.
+        ParallelDirops => "PARALLEL_DIROPS",
+        /// Listings bring attributes.
+        DoReaddirplus => "DO_READDIRPLUS",
+        /// Listings bring attributes when that has paid before.
+        ReaddirplusAuto => "READDIRPLUS_AUTO",
+        /// Targets of symbolic links are cached.
+        CacheSymlinks => "CACHE_SYMLINKS",
+        /// The kernel checks and caches POSIX ACLs.
+        PosixAcl => "POSIX_ACL",
+        /// Dirty pages are kept and written later.
+        WritebackCache => "WRITEBACK_CACHE",
+        /// The kernel uses backing files itself.
+        Passthrough => "PASSTHROUGH",
+        /// Shared mappings of files open for direct I/O.
+        DirectIoAllowMmap => "DIRECT_IO_ALLOW_MMAP",
+        /// fcntl(2) locks are requests.
+        PosixLocks => "POSIX_LOCKS",
+        /// flock(2) locks are requests.
+        FlockLocks => "FLOCK_LOCKS",
+        /// The filesystem drops set-user-id bits itself, so writes need no check of their own.
+        HandleKillprivV2 => "HANDLE_KILLPRIV_V2",
+    }
+    native {
+        /// INIT has 64 flags.
+        InitExt => "INIT_EXT",
+        /// Requests are longer than 32 pages.
+        MaxPages => "MAX_PAGES",
+        /// Inodes are found by number alone, so that handles (open_by_handle_at(2)) outlive the
+        /// kernel's caches.
+        ExportSupport => "EXPORT_SUPPORT",
+        /// Setting an ACL says whether set-group-id goes.
+        SetxattrExt => "SETXATTR_EXT",
+        /// Names can be expired without being dropped.
+        HasExpireOnly => "HAS_EXPIRE_ONLY",
+    }
 }
 
 /// Whether a capability is asked for.
@@ -70,9 +95,13 @@ pub enum Ask {
     No(String),
 }
 
-/// Decides for every capability whether to ask the kernel for it.
-pub fn plan(config: &OptimizedFUSEConfig, storage: &StorageCapabilities) -> Vec<(Capability, Ask)> {
-    Capability::ALL
+/// Decides for each of `capabilities` whether to ask the kernel for it.
+pub fn plan(
+    capabilities: &[Capability],
+    config: &OptimizedFUSEConfig,
+    storage: &StorageCapabilities,
+) -> Vec<(Capability, Ask)> {
+    capabilities
         .iter()
         .map(|&capability| (capability, ask(capability, config, storage)))
         .collect()
@@ -154,6 +183,9 @@ fn is_needed_for_correctness(capability: Capability) -> bool {
             | Capability::PosixLocks
             | Capability::FlockLocks
             | Capability::DirectIoAllowMmap
+            // The form of messages, which no measurement should depend on.
+            | Capability::InitExt
+            | Capability::MaxPages
     )
 }
 
@@ -174,7 +206,7 @@ mod tests {
     };
 
     fn asked(config: &OptimizedFUSEConfig, storage: &StorageCapabilities) -> Vec<Capability> {
-        plan(config, storage)
+        plan(Capability::ALL, config, storage)
             .into_iter()
             .filter(|(_, ask)| *ask == Ask::Yes)
             .map(|(capability, _)| capability)
@@ -207,7 +239,9 @@ mod tests {
             [
                 Capability::AsyncRead,
                 Capability::DontMask,
-                Capability::PosixAcl
+                Capability::PosixAcl,
+                Capability::InitExt,
+                Capability::MaxPages
             ]
         );
     }
@@ -233,7 +267,7 @@ mod tests {
     #[test]
     fn every_refusal_has_a_reason() {
         for preset in crate::config::Preset::ALL {
-            for (capability, ask) in plan(&preset.config(), &LOCAL) {
+            for (capability, ask) in plan(Capability::ALL, &preset.config(), &LOCAL) {
                 if let Ask::No(why) = ask {
                     assert!(!why.is_empty(), "{capability:?}");
                 }

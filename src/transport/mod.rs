@@ -4,22 +4,54 @@
 //! [`DynamicFS`]. What is *asked* of the kernel is decided once for all transports
 //! ([`capability::plan`]); a transport only says which of it it can honour.
 
+mod backing;
 pub mod capability;
 pub mod fuser;
+mod handshake;
+mod ioctl;
+#[cfg(target_os = "linux")]
+pub mod linux;
+mod locks;
 mod negotiation;
+#[cfg(any(test, feature = "internals"))]
+mod wire;
 
 pub use negotiation::{Negotiated, Negotiation};
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub use wire::Wire;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::MountOption;
+use crate::config::{MountOption, TransportChoice};
 use crate::filesystem::{DynamicFS, KernelNotifier};
+use capability::Capability;
+
+/// The transport that a configuration chooses.
+///
+/// On systems other than Linux, [`TransportChoice::Linux`] gives one whose mounts fail with
+/// [`TransportError::NotHere`].
+pub fn of(choice: TransportChoice) -> &'static dyn Transport {
+    match choice {
+        #[cfg(target_os = "linux")]
+        TransportChoice::Linux => &linux::LinuxTransport,
+        #[cfg(not(target_os = "linux"))]
+        TransportChoice::Linux => &Elsewhere,
+        TransportChoice::Auto | TransportChoice::Fuser => &fuser::FuserTransport,
+    }
+}
 
 /// A way to serve a mount.
 pub trait Transport {
     /// The name, as reports show it.
     fn name(&self) -> &'static str;
+
+    /// The capabilities of which its negotiations tell.
+    fn capabilities(&self) -> &'static [Capability];
+
+    /// Why it never asks for a capability, whatever kernel it meets; `None` where it can.
+    fn excludes(&self, capability: Capability) -> Option<&'static str>;
 
     /// Mounts at `mountpoint` and finishes the handshake with the kernel.
     ///
@@ -60,10 +92,45 @@ pub enum TransportError {
         /// The transport.
         transport: &'static str,
     },
+    /// The transport belongs to another operating system.
+    #[error("the transport {transport} is not for this system; leave the choice to transport=auto")]
+    NotHere {
+        /// The transport.
+        transport: &'static str,
+    },
     /// Mounting or the handshake failed.
     #[error("cannot mount: {0}")]
     Mount(#[source] std::io::Error),
     /// Serving ended with an error.
     #[error("the connection to the kernel broke: {0}")]
     Serve(#[source] std::io::Error),
+}
+
+/// The transport of another system.
+#[cfg(not(target_os = "linux"))]
+struct Elsewhere;
+
+#[cfg(not(target_os = "linux"))]
+impl Transport for Elsewhere {
+    fn name(&self) -> &'static str {
+        TransportChoice::Linux.name()
+    }
+
+    fn capabilities(&self) -> &'static [Capability] {
+        Capability::ALL
+    }
+
+    fn excludes(&self, _: Capability) -> Option<&'static str> {
+        Some("the transport is not for this system")
+    }
+
+    fn mount(
+        &self,
+        _: Arc<DynamicFS>,
+        _: &Path,
+        _: &[MountOption],
+    ) -> Result<Box<dyn Session>, TransportError> {
+        let transport = self.name();
+        Err(TransportError::NotHere { transport })
+    }
 }

@@ -26,7 +26,12 @@ fn world() -> Option<World> {
     }
     let world = World::new();
     std::fs::write(world.path("src/file"), "content").expect("a file");
-    Some(world)
+    // Of what surrounds the test, the one thing that is passed on: `cargo xtask test` runs these tests
+    // with each transport.
+    Some(match std::env::var("DYNAMICFS_TRANSPORT") {
+        Ok(transport) => world.with("DYNAMICFS_TRANSPORT", &transport),
+        Err(_) => world,
+    })
 }
 
 /// Waits until `condition` holds.
@@ -85,7 +90,15 @@ fn mounted(world: &World, args: &[&str]) {
 #[track_caller]
 fn unmounted(world: &World, mountpoint: &str) {
     let daemon = Daemon::of(world, mountpoint);
-    world.run(&["umount", "--wait", mountpoint]).ok();
+    // Programs that other tests start have this one's open files, too, until execve(2).
+    wait_until("the end of all use", || {
+        let said: Said = world.run(&["umount", "--wait", mountpoint]);
+        if said.code == Some(6) && said.err.contains("is in use") {
+            return false;
+        }
+        said.ok();
+        true
+    });
     assert!(
         daemon.is_gone(),
         "umount --wait returned before the daemon ended"

@@ -75,6 +75,7 @@ fn options_reach_the_mount_table() {
 #[test]
 fn an_option_that_cannot_be_honoured_is_refused() {
     let Some(world) = world() else { return };
+    let world = world.with("DYNAMICFS_TRANSPORT", "fuser");
     world
         .run(&["mount", "-o", "nosymfollow", "@src", "@mnt"])
         .refused(
@@ -84,6 +85,24 @@ fn an_option_that_cannot_be_honoured_is_refused() {
                 "leave it out",
             ],
         );
+    world.nothing_left();
+}
+
+#[test]
+fn the_transport_is_a_setting_in_every_layer() {
+    let Some(world) = world() else { return };
+    let transport = |args: &[&str]| {
+        mounted(&world, &[args, &["@src", "@mnt"]].concat());
+        let used = status(&world, "@mnt")["report"]["transport"].clone();
+        unmounted(&world, "@mnt");
+        used
+    };
+    assert_eq!(transport(&["--transport", "linux"]), "linux");
+    assert_eq!(transport(&["-o", "transport=linux,nosymfollow"]), "linux");
+    assert_eq!(transport(&["--transport=fuser"]), "fuser");
+    world
+        .run(&["mount", "--transport", "socket", "@src", "@mnt"])
+        .refused(2, &["transport", "socket", "auto, linux, fuser"]);
     world.nothing_left();
 }
 

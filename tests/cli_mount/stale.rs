@@ -1,10 +1,12 @@
 //! A daemon that was killed.
 
+use std::path::Path;
+
 use rustix::io::Errno;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::command::World;
+use crate::command::{World, available};
 use crate::{Daemon, mounted, unmounted, wait_until, world};
 
 /// A mount whose daemon is dead.
@@ -69,4 +71,26 @@ fn waiting_for_a_dead_daemon_ends_at_once() {
     let Some(world) = stale() else { return };
     world.run(&["umount", "--wait", "@mnt"]).ok();
     world.nothing_left();
+}
+
+#[test]
+fn with_auto_unmount_the_helper_takes_the_mount_of_a_dead_daemon_away() {
+    let Some(world) = world() else { return };
+    if !available(Path::new("/usr/bin/fusermount3").exists(), "fusermount3") {
+        return;
+    }
+    let world = world.with("DYNAMICFS_TRANSPORT", "linux");
+    mounted(&world, &["-o", "auto_unmount", "@src", "@mnt"]);
+    let content = std::fs::read(world.path("mnt/file")).expect("it answers");
+    assert_eq!(content, b"content");
+    let daemon = Daemon::of(&world, "@mnt");
+    daemon.signal(Signal::KILL);
+    let point = world.text("mnt");
+    wait_until("the end of the mount", || {
+        let table = std::fs::read_to_string("/proc/thread-self/mountinfo").expect("/proc");
+        !table.contains(&point)
+    });
+    // The place is free again, and when it is unmounted by hand, the helper ends too.
+    mounted(&world, &["-o", "auto_unmount", "@src", "@mnt"]);
+    unmounted(&world, "@mnt");
 }

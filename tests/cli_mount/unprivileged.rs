@@ -113,6 +113,19 @@ fn a_stale_mount_is_cleared_by_its_user() {
 }
 
 #[test]
+fn auto_unmount_is_refused_where_the_helper_would_not_do_it() {
+    let Some(world) = nobody() else { return };
+    if !available(is_strict(), "an /etc/fuse.conf without user_allow_other") {
+        return;
+    }
+    let world = world.with("DYNAMICFS_TRANSPORT", "linux");
+    world
+        .run(&["mount", "-o", "auto_unmount", "@src", "@mnt"])
+        .refused(2, &["auto_unmount without allow_other", "leave it out"]);
+    world.nothing_left();
+}
+
+#[test]
 fn root_may_not_look_into_it_but_may_unmount_it() {
     let Some(world) = nobody() else { return };
     mounted(&world, &["@src", "@mnt"]);

@@ -36,6 +36,8 @@ const SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("kernel_features", "minimal", "all", "Minimal"),
     ("watch", "true", "false", "yes"),
     ("exclusive", "true", "false", "1"),
+    ("birth_time", "false", "true", "no"),
+    ("transport", "linux", "fuser", "Linux"),
     ("allow_other", "false", "true", "no"),
     ("default_permissions", "false", "true", "off"),
 ];
@@ -63,6 +65,8 @@ const VARIABLES: &[&str] = &[
     "DYNAMICFS_KERNEL_FEATURES",
     "DYNAMICFS_WATCH",
     "DYNAMICFS_EXCLUSIVE",
+    "DYNAMICFS_BIRTH_TIME",
+    "DYNAMICFS_TRANSPORT",
     "DYNAMICFS_ALLOW_OTHER",
     "DYNAMICFS_DEFAULT_PERMISSIONS",
 ];

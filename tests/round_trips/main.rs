@@ -11,7 +11,7 @@ mod table;
 
 use std::path::Path;
 
-use dynamicfs::{OpenPolicy, OptimizedFUSEConfig, Preset};
+use dynamicfs::{OpenPolicy, OptimizedFUSEConfig, Preset, TransportChoice};
 use operations::Operation;
 use support::can_mount;
 use table::{Row, Table};
@@ -22,12 +22,20 @@ fn contestants() -> Vec<(&'static str, OptimizedFUSEConfig)> {
     stateless.open = OpenPolicy::Stateless;
     let mut root_only = OptimizedFUSEConfig::balanced();
     root_only.allow_other = false;
+    let mut native = OptimizedFUSEConfig::balanced();
+    native.transport = TransportChoice::Linux;
+    let mut all = native.clone();
+    all.open = OpenPolicy::Stateless;
+    all.allow_other = false;
+    all.birth_time = false;
     vec![
         ("balanced", Preset::Balanced.config()),
         ("high-performance", Preset::HighPerformance.config()),
         ("safe", Preset::Safe.config()),
         ("`open=stateless`", stateless),
         ("`allow_other=false`", root_only),
+        ("`transport=linux`", native),
+        ("these three, `birth_time=false`", all),
         ("baseline", Preset::Baseline.config()),
     ]
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use dynamicfs::mount::{MountHandle, UnmountMode};
 use dynamicfs::storage::{FilesystemInterface, LocalStorage, PermissionChecks};
-use dynamicfs::{DynamicFS, IoMode, OptimizedFUSEConfig};
+use dynamicfs::{DynamicFS, IoMode, OptimizedFUSEConfig, TransportChoice};
 use rustix::mount::UnmountFlags;
 use tempfile::TempDir;
 
@@ -63,6 +63,15 @@ pub fn within<T: Send + 'static>(
     result
         .recv_timeout(limit)
         .unwrap_or_else(|error| panic!("{what}: {error} (limit {limit:?})"))
+}
+
+/// The transport of a test that does not care: that of `DYNAMICFS_TRANSPORT`, as for the command.
+/// `cargo xtask test` runs the tests on mounts with each.
+pub fn transport(configured: TransportChoice) -> TransportChoice {
+    match std::env::var("DYNAMICFS_TRANSPORT") {
+        Ok(name) if configured == TransportChoice::Auto => name.parse().expect("a transport"),
+        _ => configured,
+    }
 }
 
 /// The three optimised presets and the yardstick, by name.
@@ -127,8 +136,9 @@ impl TestMount {
     pub fn over(
         dir: TempDir,
         storage: Box<dyn FilesystemInterface>,
-        config: OptimizedFUSEConfig,
+        mut config: OptimizedFUSEConfig,
     ) -> TestMount {
+        config.transport = transport(config.transport);
         let mountpoint = dir.path().join("mnt");
         fs::create_dir(&mountpoint).unwrap();
         let options = config.to_mount_options();
@@ -164,6 +174,14 @@ impl TestMount {
     /// Requests of a kind answered since the mount.
     pub fn ops(&self, name: &str) -> u64 {
         ops(&self.handle().statistics(), name)
+    }
+
+    /// Lets the kernel drop what it caches of this mount, and only of this: a remount shrinks the
+    /// dentry cache of its superblock (`reconfigure_super`), and a FUSE inode without a dentry goes
+    /// at once.
+    pub fn drop_caches(&self) {
+        let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
+        rustix::mount::mount_remount(self.root(), flags, "").unwrap();
     }
 
     /// Unmounts in the ordinary way and waits for the end of the daemon. What is in the backing

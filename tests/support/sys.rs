@@ -1,9 +1,12 @@
 //! The system calls that have no safe wrapper: mmap(2), fcntl(2) locks, signal handlers.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// A shared mapping of a file, readable and writable.
 pub struct Mapping {
@@ -90,6 +93,58 @@ pub fn lock(file: &File, command: i32, lock: Lock) -> io::Result<Lock> {
         len: raw.l_len,
         pid: raw.l_pid,
     })
+}
+
+/// A file handle: `struct file_handle` with room for the longest (`MAX_HANDLE_SZ`).
+#[repr(C)]
+pub struct Handle {
+    handle_bytes: u32,
+    handle_type: i32,
+    bytes: [u8; 128],
+}
+
+impl Handle {
+    /// name_to_handle_at(2).
+    pub fn of(path: &Path) -> io::Result<Handle> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        let mut handle = Handle {
+            handle_bytes: 128,
+            handle_type: 0,
+            bytes: [0; 128],
+        };
+        let mut mount_id: libc::c_int = 0;
+        // SAFETY: the path ends with NUL, the handle has the room that it declares, and all outlive
+        // the call.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_name_to_handle_at,
+                libc::AT_FDCWD,
+                path.as_ptr(),
+                &raw mut handle,
+                &raw mut mount_id,
+                0,
+            )
+        };
+        check(result as libc::c_int)?;
+        Ok(handle)
+    }
+
+    /// open_by_handle_at(2), for reading, on the mount that `any` is on.
+    pub fn open(&mut self, any: &File) -> io::Result<File> {
+        let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+        // SAFETY: the handle is one that the kernel has made, and outlives the call.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_open_by_handle_at,
+                any.as_raw_fd(),
+                &raw mut *self,
+                flags,
+            )
+        };
+        check(result as libc::c_int)?;
+        // SAFETY: the kernel just made this descriptor and nobody else knows of it.
+        Ok(unsafe { File::from_raw_fd(result as i32) })
+    }
 }
 
 /// Lets SIGALRM interrupt system calls (no `SA_RESTART`) and do nothing else.

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
-use dynamicfs::config::Preset;
+use dynamicfs::config::{Preset, TransportChoice};
 use dynamicfs_lab::conformance::{self, Conformance, Plan, judge};
 use dynamicfs_lab::exceptions::Exception;
 use dynamicfs_lab::images::{self, HOST};
@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// `lab run` no workloads
     #[arg(long)]
     pub(crate) quick: bool,
+    /// How requests reach the daemon; accepted differences may be those of one transport
+    #[arg(long, value_enum, default_value = "auto")]
+    transport: TransportArg,
     #[command(flatten)]
     pub(crate) xfstests: XfstestsArgs,
     /// A program to test instead of dynamicfs; may be an imitation that does not mount FUSE
@@ -78,6 +81,13 @@ impl ValueEnum for SuiteChoice {
             SuiteChoice::One(suite) => suite.name(),
         }))
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TransportArg {
+    Auto,
+    Linux,
+    Fuser,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -170,6 +180,14 @@ impl Args {
         }
     }
 
+    fn transport(&self) -> TransportChoice {
+        match self.transport {
+            TransportArg::Auto => TransportChoice::Auto,
+            TransportArg::Linux => TransportChoice::Linux,
+            TransportArg::Fuser => TransportChoice::Fuser,
+        }
+    }
+
     /// Installs and builds what the plan needs. Outside the namespaces: these must outlive them.
     pub(crate) fn prepare(&self, paths: &Paths) -> Result<()> {
         let suites = self.plan().suites;
@@ -201,7 +219,8 @@ impl Args {
             patience: 1,
             cuts: if self.quick { 1 } else { CUTS },
         };
-        Volumes::in_files(paths, &program, self.command.is_some(), manner)
+        let volumes = Volumes::in_files(paths, &program, self.command.is_some(), manner)?;
+        Ok(volumes.by_transport(self.transport()))
     }
 
     /// Runs the plan in the namespaces of this process.
@@ -255,7 +274,11 @@ pub(crate) fn prepare_suites(paths: &Paths, suites: &[Suite]) -> Result<()> {
 
 pub(crate) fn run(args: &Args) -> Result<bool> {
     let paths = Paths::discover();
-    let exceptions = exceptions::load(&paths.exceptions(), &images::names(&paths)?)?;
+    let exceptions = exceptions::load(
+        &paths.exceptions(),
+        &images::names(&paths)?,
+        args.transport(),
+    )?;
     if !namespace::is_isolated() {
         args.prepare(&paths)?;
     }

@@ -8,7 +8,11 @@ use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::tools;
 
 /// The workspace, and the programs of ours that are no members of it.
-const MANIFESTS: [&str; 2] = ["Cargo.toml", "lab/peers/fuse-backend-rs/Cargo.toml"];
+const MANIFESTS: [&str; 3] = [
+    "Cargo.toml",
+    "fuzz/Cargo.toml",
+    "lab/peers/fuse-backend-rs/Cargo.toml",
+];
 
 pub(crate) fn run() -> Result<bool> {
     let paths = Paths::discover();

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::tools;
 
-/// Runs `cargo test` for the whole workspace with all features, documentation tests included, and
-/// adds up the results.
+/// Runs `cargo test` for the whole workspace with all features, documentation tests included, then the
+/// tests on mounts once more with the native transport, and adds up the results.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Handed to cargo test: a filter, or `--` and options of the tests
@@ -26,31 +26,51 @@ struct Total {
 
 pub(crate) fn run(args: &Args) -> Result<bool> {
     tools::ensure_packages(tools::TEST_PACKAGES)?;
-    let mut child = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut total = Total::default();
+    let all = cargo_test(&["--workspace"], None, args, &mut total)?;
+    let mounts = ["--package=dynamicfs", "--test=mount_*", "--test=cli_mount"];
+    let native = cargo_test(&mounts, Some("linux"), args, &mut total)?;
+    println!(
+        "{} passed, {} failed, {} skipped",
+        total.passed, total.failed, total.skipped
+    );
+    if total.passed == 0 {
+        bail!("no test was run");
+    }
+    Ok(all && native)
+}
+
+/// Runs `cargo test` for a part of the workspace, on mounts by a transport other than that of
+/// `transport=auto` if one is given. Whether all passed.
+fn cargo_test(
+    part: &[&str],
+    transport: Option<&str>,
+    args: &Args,
+    total: &mut Total,
+) -> Result<bool> {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
         .current_dir(Paths::discover().root)
-        .args(["test", "--workspace", "--all-features", "--no-fail-fast"])
+        .arg("test")
+        .args(part)
+        .args(["--all-features", "--no-fail-fast"])
         .args(&args.rest)
         // With CI set, a test that needs root or FUSE fails where it would skip otherwise.
         .env("CI", "true")
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start cargo")?;
-    let mut total = Total::default();
+        .stdout(Stdio::piped());
+    if let Some(transport) = transport {
+        command.env("DYNAMICFS_TRANSPORT", transport);
+    }
+    let mut child = command.spawn().context("cannot start cargo")?;
+    let failed = total.failed;
     for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
         let line = line?;
         total.add(&line);
         println!("{line}");
     }
     let status = child.wait()?;
-    println!(
-        "{} passed, {} failed, {} skipped",
-        total.passed, total.failed, total.skipped
-    );
-    if !status.success() && total.failed == 0 {
+    if !status.success() && total.failed == failed {
         bail!("cargo test: {status}, before the tests could tell");
-    }
-    if total.passed == 0 {
-        bail!("no test was run");
     }
     Ok(status.success())
 }

@@ -111,6 +111,7 @@ fn unneeded(comparisons: &[Comparison]) -> Vec<Exception> {
                 preset: comparison.preset.clone(),
                 permissions: Some(comparison.permissions),
                 targets: None,
+                transports: None,
                 skipped: None,
                 class: Class::Environment,
                 reason: "tried by the selftest".to_owned(),

@@ -86,6 +86,8 @@ pub(super) fn setattr(
     // comes after those that could.
     if changes.uid.is_some() || changes.gid.is_some() {
         chown(storage, caller, fd, changes)?;
+    } else if changes.kill_suidgid && changes.size.is_none() {
+        kill_privileges(storage, caller, fd)?;
     }
     if let Some(size) = changes.size {
         truncate(storage, caller, &node, fd, size, changes.fh)?;
@@ -117,6 +119,13 @@ fn chown(
     let uid = changes.uid.map(Uid::from_raw);
     let gid = changes.gid.map(Gid::from_raw);
     rustix::fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH)
+}
+
+/// A chown(2) to nobody new drops what a write drops, the group of the caller considered
+/// (`chown_common` and `setattr_should_drop_sgid` of the kernel).
+fn kill_privileges(storage: &LocalStorage, caller: &Caller, fd: BorrowedFd<'_>) -> Result<()> {
+    storage.identity.acting(caller, Groups::OfCaller)?;
+    rustix::fs::chownat(fd, c"", None, None, AtFlags::EMPTY_PATH)
 }
 
 fn truncate(

@@ -1,7 +1,7 @@
 //! Open files and their contents.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{Access, Advice, AtFlags, FallocateFlags, OFlags, SeekFrom};
@@ -72,7 +72,7 @@ pub(super) fn open(
 
 /// Reopens with the flags of [`backing_flags`]. An append-only file (chattr(1)) opens for writing only
 /// with `O_APPEND`, and there is no other place to write than its end.
-pub(super) fn reopen_for(
+fn reopen_for(
     storage: &LocalStorage,
     fd: &OwnedFd,
     flags: OFlags,
@@ -177,6 +177,47 @@ fn open_existing(
     }
 }
 
+pub(super) fn tmpfile(
+    storage: &LocalStorage,
+    caller: &Caller,
+    parent: Ino,
+    mode: CreateMode,
+    flags: OpenFlags,
+) -> Result<(Entry, Fh)> {
+    let dir = storage.fd_of(parent)?;
+    let backing = backing_flags(flags - OFlags::TRUNC, storage.writeback_cache);
+    let backing = backing | (flags & OFlags::EXCL) | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let fd = {
+        let (_checked, mode) = storage.identity.creating(caller, mode.mode, mode.umask)?;
+        let open = || rustix::fs::openat(&dir, c".", backing, mode);
+        storage.descriptors.with_room(open)?
+    };
+    let entry = storage.entry_of_fd(fd.as_fd(), None)?;
+    let opened = storage.pin(entry.attr.ino, fd.as_fd()).map(|()| {
+        storage.files.insert(OpenFile {
+            fd: Arc::new(fd),
+            writable: is_writable(flags),
+        })
+    });
+    match opened {
+        Ok(fh) => Ok((entry, fh)),
+        Err(error) => {
+            storage.forget_lookups(entry.attr.ino, 1);
+            Err(error)
+        }
+    }
+}
+
+impl LocalStorage {
+    /// Keeps an inode without a name within reach, until the kernel forgets it.
+    fn pin(&self, ino: Ino, fd: BorrowedFd<'_>) -> Result<()> {
+        let node = self.inodes.get(ino)?;
+        let pinned = self.descriptors.with_room(|| reopen(fd, OFlags::PATH))?;
+        *node.pinned.lock() = Some(Arc::new(pinned));
+        Ok(())
+    }
+}
+
 pub(super) fn backing_file(storage: &LocalStorage, fh: Fh) -> Option<Arc<OwnedFd>> {
     // The kernel keeps the credentials of the thread that registers the file, and uses them for
     // every read and write through it.
@@ -213,7 +254,7 @@ pub(super) fn write(
     data: &[u8],
     flags: WriteFlags,
 ) -> Result<usize> {
-    let file = storage.writable(ino, fh)?;
+    let file = storage.writable_at(ino, fh, offset)?;
     if flags.from_page_cache {
         storage.identity.daemon()?;
     } else {

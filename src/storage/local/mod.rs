@@ -7,6 +7,7 @@ mod casefold;
 mod descriptors;
 mod directories;
 mod files;
+mod forgotten;
 mod handles;
 mod identity;
 mod inodes;
@@ -37,6 +38,7 @@ use super::types::{
 };
 use descriptors::{Descriptors, stat};
 use directories::OpenDirectory;
+use forgotten::Forgotten;
 use handles::{Handles, OpenFile};
 use identity::Identity;
 use inodes::{InodeTable, Node};
@@ -168,6 +170,7 @@ pub struct LocalStorageStatistics {
 /// other work on files. Otherwise all is done as the user of this process.
 pub struct LocalStorage {
     inodes: Arc<InodeTable>,
+    forgotten: Forgotten,
     descriptors: Arc<Descriptors>,
     files: Handles<OpenFile>,
     directories: Handles<OpenDirectory>,
@@ -234,6 +237,7 @@ impl LocalStorage {
         Ok(LocalStorage {
             locations_used: AtomicBool::new(handle.is_none()),
             inodes: Arc::new(InodeTable::new(&found, Arc::new(root), handle)),
+            forgotten: Forgotten::new(),
             descriptors: Arc::new(descriptors),
             files: Handles::new(),
             directories: Handles::new(),
@@ -278,6 +282,7 @@ impl LocalStorage {
             if let Some(directories) = self.watched_directories() {
                 directories.remove(&node);
             }
+            self.forgotten.keep(node);
         }
     }
 

@@ -42,7 +42,10 @@ pub(super) fn lookup(
     parent: Ino,
     name: &OsStr,
 ) -> Result<Entry> {
-    let parent = storage.inodes.get(parent)?;
+    let parent = match storage.inodes.get(parent) {
+        Err(Errno::STALE) if name == "." => return storage.recall(parent),
+        known => known?,
+    };
     let dir = storage.fd(&parent)?;
     match name.as_bytes() {
         b"." => return storage.entry_of_fd(dir.as_fd(), None),

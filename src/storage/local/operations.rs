@@ -119,6 +119,16 @@ impl FilesystemInterface for LocalStorage {
         files::create(self, caller, parent, name, mode, flags)
     }
 
+    fn tmpfile(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        mode: CreateMode,
+        flags: OpenFlags,
+    ) -> Result<(Entry, Fh)> {
+        files::tmpfile(self, caller, parent, mode, flags)
+    }
+
     fn backing_file(&self, _ino: Ino, fh: Fh) -> Option<Arc<OwnedFd>> {
         files::backing_file(self, fh)
     }

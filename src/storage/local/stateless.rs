@@ -2,7 +2,7 @@
 //! names only the inode.
 
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
 use super::LocalStorage;
-use super::files::reopen_for;
+use super::descriptors::{reopen, stat};
 use super::inodes::Node;
 use crate::storage::types::{Errno, Fh, FileKind, Ino, NO_HANDLE, Result};
 
@@ -186,17 +186,36 @@ impl LocalStorage {
         Ok(())
     }
 
+    /// A descriptor to write to `ino` at `offset`. An append-only file (chattr(1)) that nobody opened is
+    /// written to at its end, and nowhere else.
+    ///
+    /// # Errors
+    /// Those of [`writable`](Self::writable); `EPERM` for another place in an append-only file.
+    pub(super) fn writable_at(&self, ino: Ino, fh: Fh, offset: u64) -> Result<Arc<OwnedFd>> {
+        match self.writable(ino, fh) {
+            Err(Errno::PERM) if fh == NO_HANDLE => {
+                let node = self.inodes.get(ino)?;
+                let fd = self.open_node(&node, OFlags::WRONLY | OFlags::APPEND)?;
+                match stat(fd.as_fd(), c"")?.stx_size == offset {
+                    true => Ok(Arc::new(fd)),
+                    false => Err(Errno::PERM),
+                }
+            }
+            other => other,
+        }
+    }
+
     fn open_node(&self, node: &Arc<Node>, flags: OFlags) -> Result<OwnedFd> {
         if node.kind != FileKind::RegularFile {
             return Err(Errno::BADF);
         }
         let path = self.fd(node)?;
         self.identity.daemon()?;
-        let opened = reopen_for(self, &path, flags, flags | OFlags::APPEND);
-        match opened {
+        let open = || self.descriptors.with_room(|| reopen(path.as_fd(), flags));
+        match open() {
             Err(Errno::MFILE | Errno::NFILE) => {
                 self.unopened.clear();
-                reopen_for(self, &path, flags, flags | OFlags::APPEND)
+                open()
             }
             other => other,
         }

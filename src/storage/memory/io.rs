@@ -184,8 +184,10 @@ impl Fs {
             node.file()?.write().truncate(size)?;
         }
         let mut meta = node.meta.lock();
-        if changes.size.is_some() {
+        if changes.size.is_some() || changes.kill_suidgid {
             meta.drop_privileges(caller);
+        }
+        if changes.size.is_some() {
             meta.modified();
         }
         self.set_owner_and_mode(&node, &mut meta, caller, changes);

@@ -3,15 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::ffi::OsStr;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, INodeNo,
-    IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
+    AccessFlags, BackingId, BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags,
+    INodeNo, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
     RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
     ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite,
     ReplyXattr, Request, RequestId, TimeOrNow, WriteFlags,
@@ -19,22 +19,24 @@ use fuser::{
 use parking_lot::Mutex;
 use rustix::fs::{Access, OFlags};
 
-use super::backing::BackingFiles;
 use super::convert::{
-    FuserEntry, InodeIoctl, LockOp, caller, errno, file_attr, file_type, fsxattr_bytes,
-    inode_ioctl, lock_op, open_flags, raw_lock_kind, set_time, timestamp,
+    FuserEntry, caller, errno, file_attr, file_type, open_flags, set_time, timestamp,
 };
-use super::{capabilities, gone};
-use crate::filesystem::{DynamicFS, EntryAnswer, FileAccess, Opened};
+use super::gone;
+use crate::filesystem::{DynamicFS, EntryAnswer, FileAccess, LockType};
 use crate::platform::{self, F_UNLCK, FallocateFlags, Platform, XattrFlags};
 use crate::stats::Opcode;
-use crate::storage::{CreateMode, DirSink, Errno, Ino, Result, SeekTo, SetAttr};
-use crate::transport::Negotiation;
+use crate::storage::{CreateMode, DirSink, Errno, Result, SeekTo, SetAttr};
+use crate::transport::backing::BackingFiles;
+use crate::transport::capability::Capability;
+use crate::transport::ioctl::inode_ioctl;
+use crate::transport::locks::{LockOp, Locker, raw_lock_kind};
+use crate::transport::{Negotiation, handshake};
 
 pub(super) struct Adapter {
     fs: Arc<DynamicFS>,
     negotiation: Arc<Mutex<Negotiation>>,
-    backing: BackingFiles,
+    backing: BackingFiles<BackingId>,
     /// Known once the session exists.
     device: Arc<OnceLock<RawFd>>,
 }
@@ -119,25 +121,17 @@ impl Adapter {
             Err(error) => reply.error(errno(error)),
         }
     }
+}
 
-    /// Registers the backing file of an open that wants passthrough; falls back where the kernel
-    /// refuses.
-    fn register(
-        &self,
-        ino: Ino,
-        opened: &mut Opened,
-        register: impl FnOnce(&std::os::fd::OwnedFd) -> std::io::Result<fuser::BackingId>,
-    ) -> Option<Arc<fuser::BackingId>> {
-        let FileAccess::Passthrough(file) = &opened.access else {
-            return None;
-        };
-        match self.backing.open(ino, file, register) {
-            Ok(id) => Some(id),
-            Err(error) => {
-                opened.access = self.fs.passthrough_refused(ino, &error);
-                None
-            }
-        }
+/// A lock of this caller. `fuser` does not say whether it is one of flock(2), which therefore is never
+/// asked for.
+fn locker(ino: INodeNo, fh: FileHandle, owner: LockOwner, pid: u32) -> Locker {
+    Locker {
+        ino: ino.0,
+        fh: fh.0,
+        owner: owner.0,
+        pid,
+        lock_type: LockType::Posix,
     }
 }
 
@@ -151,7 +145,7 @@ fn create_mode(mode: u32, umask: u32) -> CreateMode {
 
 impl Filesystem for Adapter {
     fn init(&mut self, _: &Request, kernel: &mut KernelConfig) -> std::io::Result<()> {
-        *self.negotiation.lock() = capabilities::negotiate(&self.fs, kernel);
+        *self.negotiation.lock() = handshake::negotiate(&self.fs, Capability::PORTABLE, kernel);
         Ok(())
     }
 
@@ -213,6 +207,7 @@ impl Filesystem for Adapter {
             mtime: mtime.map(set_time),
             ctime: ctime.map(timestamp),
             fh: fh.map(|fh| fh.0),
+            kill_suidgid: false,
         };
         match self.run(Opcode::SetAttr, |fs| {
             fs.setattr(&caller(req), ino.0, &changes)
@@ -317,7 +312,8 @@ impl Filesystem for Adapter {
             fs.open(&caller(req), ino.0, oflags(flags))
         }) {
             Ok(mut opened) => {
-                let id = self.register(ino.0, &mut opened, |file| reply.open_backing(file));
+                let register = |file: &OwnedFd| reply.open_backing(file);
+                let id = self.backing.admit(&self.fs, ino.0, &mut opened, register);
                 let flags = open_flags(&opened);
                 let fh = FileHandle(opened.fh);
                 match id {
@@ -351,9 +347,9 @@ impl Filesystem for Adapter {
         }) {
             Ok((answer, mut opened)) => {
                 let entry = FuserEntry::from(answer);
-                let id = self.register(entry.attr.ino.0, &mut opened, |file| {
-                    reply.open_backing(file)
-                });
+                let register = |file: &OwnedFd| reply.open_backing(file);
+                let ino = entry.attr.ino.0;
+                let id = self.backing.admit(&self.fs, ino, &mut opened, register);
                 let flags = open_flags(&opened);
                 let (ttl, fh) = (entry.shorter_ttl(), FileHandle(opened.fh));
                 match id {
@@ -623,7 +619,7 @@ impl Filesystem for Adapter {
         reply: ReplyLock,
     ) {
         let held = self.run(Opcode::GetLk, |fs| {
-            match lock_op(ino.0, fh.0, lock_owner.0, pid, (start, end), typ)? {
+            match locker(ino, fh, lock_owner, pid).op((start, end), typ)? {
                 LockOp::Lock(request) => fs.getlk(&request),
                 LockOp::Unlock(_) => Err(Errno::INVAL),
             }
@@ -653,7 +649,7 @@ impl Filesystem for Adapter {
         sleep: bool,
         reply: ReplyEmpty,
     ) {
-        match lock_op(ino.0, fh.0, lock_owner.0, pid, (start, end), typ) {
+        match locker(ino, fh, lock_owner, pid).op((start, end), typ) {
             Ok(LockOp::Lock(request)) if sleep => {
                 // The answer comes when the lock is granted, from whichever thread released it.
                 let started = Instant::now();
@@ -701,20 +697,11 @@ impl Filesystem for Adapter {
         _out_size: u32,
         reply: ReplyIoctl,
     ) {
-        let outcome = self.run(Opcode::IoCtl, |fs| match inode_ioctl(cmd, in_data)? {
-            InodeIoctl::GetFlags => Ok(fs.getflags(ino.0)?.bits().to_ne_bytes().to_vec()),
-            InodeIoctl::SetFlags(flags) => {
-                fs.setflags(&caller(req), ino.0, flags)?;
-                Ok(Vec::new())
-            }
-            InodeIoctl::GetFsXAttr => Ok(fsxattr_bytes(&fs.get_fsxattr(ino.0)?)),
-            InodeIoctl::SetFsXAttr(attributes) => {
-                fs.set_fsxattr(&caller(req), ino.0, &attributes)?;
-                Ok(Vec::new())
-            }
+        let outcome = self.run(Opcode::IoCtl, |fs| {
+            inode_ioctl(fs, &caller(req), ino.0, cmd, in_data)
         });
         match outcome {
-            Ok(answer) => reply.ioctl(0, &answer),
+            Ok(answer) => reply.ioctl(0, answer.as_ref()),
             Err(error) => reply.error(errno(error)),
         }
     }

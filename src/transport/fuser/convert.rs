@@ -4,11 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{FileAttr, FileType, FopenFlags, Generation, INodeNo, TimeOrNow};
 
-use crate::filesystem::{
-    EntryAnswer, FileAccess, LockKind, LockRange, LockRequest, LockType, Opened,
-};
-use crate::platform::{F_RDLCK, F_UNLCK, F_WRLCK, IFlags};
-use crate::storage::{Attr, Caller, Errno, Fh, FileKind, FsXAttr, Ino, Result, SetTime, Timestamp};
+use crate::filesystem::{EntryAnswer, FileAccess, Opened};
+use crate::storage::{Attr, Caller, Errno, FileKind, SetTime, Timestamp};
 
 pub(super) fn caller(request: &fuser::Request) -> Caller {
     Caller {
@@ -151,117 +148,6 @@ pub(super) fn timestamp(time: SystemTime) -> Timestamp {
     }
 }
 
-/// What a SETLK or GETLK asks.
-pub(super) enum LockOp {
-    Lock(LockRequest),
-    Unlock(LockRequest),
-}
-
-/// A lock as the kernel sends it: `fuse_file_lock`, both ends included, `typ` one of `F_RDLCK`,
-/// `F_WRLCK`, `F_UNLCK`.
-pub(super) fn lock_op(
-    ino: Ino,
-    fh: Fh,
-    owner: u64,
-    pid: u32,
-    (start, end): (u64, u64),
-    typ: i32,
-) -> Result<LockOp> {
-    let request = |kind| {
-        Ok(LockRequest {
-            ino,
-            fh,
-            owner,
-            pid,
-            lock_type: LockType::Posix,
-            kind,
-            range: LockRange::new(start, end)?,
-        })
-    };
-    match typ {
-        F_RDLCK => Ok(LockOp::Lock(request(LockKind::Read)?)),
-        F_WRLCK => Ok(LockOp::Lock(request(LockKind::Write)?)),
-        F_UNLCK => Ok(LockOp::Unlock(request(LockKind::Read)?)),
-        _ => Err(Errno::INVAL),
-    }
-}
-
-pub(super) fn raw_lock_kind(kind: LockKind) -> i32 {
-    match kind {
-        LockKind::Read => F_RDLCK,
-        LockKind::Write => F_WRLCK,
-    }
-}
-
-/// The ioctls that concern an inode and not a device: the only ones that are let through.
-pub(super) enum InodeIoctl {
-    GetFlags,
-    SetFlags(IFlags),
-    GetFsXAttr,
-    SetFsXAttr(FsXAttr),
-}
-
-/// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS` of Linux's `fs.h`; other kernels send no such ioctl.
-const FS_IOC_GETFLAGS: u64 = 0x8008_6601;
-const FS_IOC_SETFLAGS: u64 = 0x4008_6602;
-
-/// `FS_IOC_FSGETXATTR` and `FS_IOC_FSSETXATTR` of the kernel's `fs.h`.
-const FS_IOC_FSGETXATTR: u64 = 0x801c_581f;
-const FS_IOC_FSSETXATTR: u64 = 0x401c_5820;
-
-/// Bytes of `struct fsxattr`: five numbers and eight bytes of padding.
-const FSXATTR_SIZE: usize = 28;
-
-/// `struct fsxattr` as bytes.
-pub(super) fn fsxattr_bytes(attributes: &FsXAttr) -> Vec<u8> {
-    let fields = [
-        attributes.xflags,
-        attributes.extsize,
-        attributes.nextents,
-        attributes.projid,
-        attributes.cowextsize,
-    ];
-    let mut bytes: Vec<u8> = fields
-        .iter()
-        .flat_map(|field| field.to_ne_bytes())
-        .collect();
-    bytes.resize(FSXATTR_SIZE, 0);
-    bytes
-}
-
-fn fsxattr(bytes: &[u8]) -> Result<FsXAttr> {
-    let bytes = bytes.first_chunk::<FSXATTR_SIZE>().ok_or(Errno::INVAL)?;
-    let field = |n: usize| {
-        let mut field = [0; 4];
-        field.copy_from_slice(&bytes[4 * n..4 * n + 4]);
-        u32::from_ne_bytes(field)
-    };
-    Ok(FsXAttr {
-        xflags: field(0),
-        extsize: field(1),
-        nextents: field(2),
-        projid: field(3),
-        cowextsize: field(4),
-    })
-}
-
-/// Recognises an ioctl (ioctl_iflags(2)). The kernel passes the flags as 32 bits, whatever the size
-/// encoded in the number says (`fuse_fileattr_get` in `fs/fuse/ioctl.c`).
-pub(super) fn inode_ioctl(cmd: u32, data: &[u8]) -> Result<InodeIoctl> {
-    match u64::from(cmd) {
-        FS_IOC_GETFLAGS => Ok(InodeIoctl::GetFlags),
-        FS_IOC_SETFLAGS => {
-            let bits = data.first_chunk::<4>().ok_or(Errno::INVAL)?;
-            Ok(InodeIoctl::SetFlags(IFlags::from_bits_retain(
-                u32::from_ne_bytes(*bits),
-            )))
-        }
-        FS_IOC_FSGETXATTR => Ok(InodeIoctl::GetFsXAttr),
-        FS_IOC_FSSETXATTR => Ok(InodeIoctl::SetFsXAttr(fsxattr(data)?)),
-        _ => Err(Errno::NOTTY),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,19 +165,6 @@ mod tests {
         );
         let after = UNIX_EPOCH + Duration::new(2, 5);
         assert_eq!(timestamp(after), Timestamp { secs: 2, nanos: 5 });
-    }
-
-    #[test]
-    fn extended_flags_survive_the_way_through_bytes() {
-        let attributes = FsXAttr {
-            xflags: 1,
-            extsize: 2,
-            nextents: 3,
-            projid: 4,
-            cowextsize: 5,
-        };
-        assert_eq!(fsxattr(&fsxattr_bytes(&attributes)), Ok(attributes));
-        assert_eq!(fsxattr(&[0; FSXATTR_SIZE - 1]), Err(Errno::INVAL));
     }
 
     #[test]

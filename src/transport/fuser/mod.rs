@@ -3,17 +3,10 @@
 //! The only place where types of that crate appear.
 
 mod adapter;
-mod backing;
 mod capabilities;
 mod convert;
 mod gone;
 mod options;
-#[cfg(any(test, feature = "internals"))]
-mod wire;
-
-#[cfg(any(test, feature = "internals"))]
-#[doc(hidden)]
-pub use wire::Wire;
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
@@ -21,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::capability::Capability;
 use super::{Negotiation, Session, Transport, TransportError};
 use crate::config::MountOption;
 use crate::filesystem::{DynamicFS, KernelNotifier};
@@ -33,16 +27,17 @@ use adapter::Adapter;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FuserTransport;
 
-impl FuserTransport {
-    /// Why this transport never asks for a capability, whatever kernel it meets.
-    pub fn excludes(capability: super::capability::Capability) -> Option<&'static str> {
-        capabilities::flag(capability).err()
-    }
-}
-
 impl Transport for FuserTransport {
     fn name(&self) -> &'static str {
         "fuser"
+    }
+
+    fn capabilities(&self) -> &'static [Capability] {
+        Capability::PORTABLE
+    }
+
+    fn excludes(&self, capability: Capability) -> Option<&'static str> {
+        capabilities::flag(capability).err()
     }
 
     fn mount(
@@ -58,6 +53,17 @@ impl Transport for FuserTransport {
         })?;
         Ok(Box::new(session))
     }
+}
+
+/// Serves the other end of a connection that is no device, for [`Wire`](super::Wire).
+#[cfg(any(test, feature = "internals"))]
+pub(super) fn serve_wire(fs: Arc<DynamicFS>, connection: std::os::fd::OwnedFd) {
+    let session = FuserSession::begin(fs, |adapter| {
+        let (acl, config) = (fuser::SessionACL::All, fuser::Config::default());
+        fuser::Session::from_fd(adapter, connection, acl, config)
+    });
+    // An end without DESTROY is an error to the session, and how this one ends.
+    let _ = session.and_then(|session| Box::new(session).serve());
 }
 
 struct FuserSession {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use dynamicfs::config::Preset;
+use dynamicfs::config::{Preset, TransportChoice};
 use dynamicfs_lab::bench::environment::{now, revision};
 use dynamicfs_lab::images::{self, Profile, Target};
 use dynamicfs_lab::namespace::{self, WORKPLACE};
@@ -91,7 +91,11 @@ impl ProfileChoice {
 
 pub(super) fn run(args: &Args) -> Result<bool> {
     let paths = Paths::discover();
-    let exceptions = exceptions::load(&paths.exceptions(), &images::names(&paths)?)?;
+    let exceptions = exceptions::load(
+        &paths.exceptions(),
+        &images::names(&paths)?,
+        TransportChoice::Auto,
+    )?;
     let plan = args.plan(&paths)?;
     let names: Vec<String> = plan.targets.iter().map(|one| one.name.clone()).collect();
     let targets = chosen(&paths, &names)?;

@@ -1,6 +1,7 @@
 //! `cargo xtask lab selftest`
 
 use anyhow::{Context, Result};
+use dynamicfs::config::TransportChoice;
 use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::progress::Progress;
 use dynamicfs_lab::selftest::{self, Plan, Plant, Selftest};
@@ -40,7 +41,11 @@ pub(super) fn run(args: &Args) -> Result<bool> {
         return Ok(true);
     }
     let paths = Paths::discover();
-    let exceptions = exceptions::load(&paths.exceptions(), &images::names(&paths)?)?;
+    let exceptions = exceptions::load(
+        &paths.exceptions(),
+        &images::names(&paths)?,
+        TransportChoice::Auto,
+    )?;
     if !namespace::is_isolated() {
         prepare(&paths)?;
     }

@@ -13,10 +13,9 @@ use rustix::net::{
     socketpair,
 };
 
-use super::FuserSession;
+use crate::config::TransportChoice;
 use crate::filesystem::DynamicFS;
 use crate::storage::Ino;
-use crate::transport::Session;
 
 /// An answer that takes longer does not come.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -42,25 +41,31 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A thread serves `fs`; the handshake with a kernel that offers no capability is done.
+    /// A transport serves `fs`; the handshake with a kernel that offers no capability is done.
     ///
     /// # Errors
     /// No socket, no thread, or the handshake failed.
-    pub fn to(fs: Arc<DynamicFS>) -> io::Result<Wire> {
-        let mut wire = Wire::served_by(|connection| {
-            let session = FuserSession::begin(fs, |adapter| {
-                let (acl, config) = (fuser::SessionACL::All, fuser::Config::default());
-                fuser::Session::from_fd(adapter, connection, acl, config)
-            });
-            // An end without DESTROY is an error to the session, and how this one ends.
-            let _ = session.and_then(|session| Box::new(session).serve());
-        })?;
+    pub fn to(transport: TransportChoice, fs: Arc<DynamicFS>) -> io::Result<Wire> {
+        let mut wire = Wire::before_init(transport, fs)?;
         // Version 7.40, readahead of 128 KiB, no flags.
         let mut init = [0_u32; 16];
         init[..3].copy_from_slice(&[7, 40, 128 << 10]);
         let init = init.map(u32::to_ne_bytes);
         wire.ask(INIT, 0, &[init.as_flattened()])?;
         Ok(wire)
+    }
+
+    /// A transport serves `fs`, and waits for the handshake.
+    ///
+    /// # Errors
+    /// No socket or no thread.
+    pub fn before_init(transport: TransportChoice, fs: Arc<DynamicFS>) -> io::Result<Wire> {
+        let serve = match transport {
+            #[cfg(target_os = "linux")]
+            TransportChoice::Linux => super::linux::serve_wire,
+            _ => super::fuser::serve_wire,
+        };
+        Wire::served_by(move |connection| serve(fs, connection))
     }
 
     /// A thread answers every request with `len` zeros: the cost of the way alone.
@@ -115,8 +120,21 @@ impl Wire {
         }
         let len = self.request.len() as u32;
         self.request[..4].copy_from_slice(&len.to_ne_bytes());
-        send(&self.connection, &self.request, SendFlags::NOSIGNAL)?;
+        self.send_bytes(&self.request)
+    }
+
+    /// Sends a message as it is, whether or not it is a request.
+    ///
+    /// # Errors
+    /// The session has ended.
+    pub fn send_bytes(&self, message: &[u8]) -> io::Result<()> {
+        send(&self.connection, message, SendFlags::NOSIGNAL)?;
         Ok(())
+    }
+
+    /// The number of the last request that [`send`](Self::send) sent.
+    pub fn last(&self) -> u64 {
+        self.sent
     }
 
     /// The next answer, without its header.
@@ -124,15 +142,24 @@ impl Wire {
     /// # Errors
     /// The one that was answered; `EAGAIN` when no answer comes; `EPIPE` when the session has ended.
     pub fn receive(&mut self) -> io::Result<&[u8]> {
+        self.receive_any()?.1
+    }
+
+    /// The next answer: the number of its request, and what [`receive`](Self::receive) would return.
+    ///
+    /// # Errors
+    /// `EAGAIN` when no answer comes; `EPIPE` when the session has ended.
+    pub fn receive_any(&mut self) -> io::Result<(u64, io::Result<&[u8]>)> {
         let (n, _) = recv(&self.connection, &mut self.answer[..], RecvFlags::empty())?;
         let Some((header, body)) = self.answer[..n].split_first_chunk::<ANSWER_HEADER>() else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        let [_, _, _, _, a, b, c, d, ..] = *header;
-        match i32::from_ne_bytes([a, b, c, d]) {
+        let [_, _, _, _, a, b, c, d, unique @ ..] = *header;
+        let answer = match i32::from_ne_bytes([a, b, c, d]) {
             0 => Ok(body),
             error => Err(io::Error::from_raw_os_error(-error)),
-        }
+        };
+        Ok((u64::from_ne_bytes(unique), answer))
     }
 
     /// Sends a request and waits for its answer.
@@ -174,7 +201,7 @@ mod tests {
     #[test]
     fn a_request_counts_once_however_many_inodes_it_names() {
         let fs = Arc::new(DynamicFS::new(Box::new(MemoryStorage::new())));
-        let mut wire = Wire::to(fs.clone()).expect("a session");
+        let mut wire = Wire::to(TransportChoice::Fuser, fs.clone()).expect("a session");
         let numbers =
             |numbers: &[u64]| -> Vec<u8> { numbers.iter().flat_map(|n| n.to_ne_bytes()).collect() };
         wire.send(FORGET, 70, &[&numbers(&[1])]).expect("sent");

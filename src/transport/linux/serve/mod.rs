@@ -1,0 +1,164 @@
+//! From a request to its answer: one file per group of operations, one function per operation.
+//!
+//! A worker reads a request, serves it and answers it; nothing is handed to another thread, except the
+//! wait for a lock ([`locks`]).
+
+mod attributes;
+mod call;
+mod data;
+mod directories;
+mod files;
+mod locks;
+mod names;
+mod xattrs;
+
+pub(super) use call::Context;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::buffer::AnswerBuffer;
+use super::device::Device;
+use super::wire::{DecodeError, Operation, Reply, Request};
+use crate::stats::Opcode;
+use crate::storage::Errno;
+use call::Call;
+
+/// What a worker learns of a request for the choice of its processor.
+pub(super) struct Served {
+    /// The thread that asked; 0 is the kernel itself.
+    pub(super) caller: u32,
+    /// Bytes of file data, there or back.
+    pub(super) data: u32,
+}
+
+/// Serves one message: a request, or what should have been one.
+pub(super) fn message(
+    context: &Arc<Context>,
+    device: &Arc<Device>,
+    buffer: &mut AnswerBuffer,
+    message: &[u8],
+) -> Served {
+    match Request::decode(message, context.dialect) {
+        Ok(request) => {
+            let call = Call::new(context, device, request.header);
+            let served = Served {
+                caller: request.header.pid,
+                data: data_of(&request.operation),
+            };
+            // A bug in a storage costs the request that met it, not the mount.
+            let dispatched = catch_unwind(AssertUnwindSafe(|| {
+                dispatch(&call, &request.operation, buffer);
+            }));
+            if dispatched.is_err() {
+                let operation = request.header.opcode;
+                tracing::error!(operation, "serving a request panicked");
+                if request.wants_answer() {
+                    call.reply(&Reply::error(request.header.unique, Errno::IO));
+                }
+            }
+            served
+        }
+        Err(error) => {
+            refuse(device, &error);
+            Served { caller: 0, data: 0 }
+        }
+    }
+}
+
+fn refuse(device: &Device, error: &DecodeError) {
+    let Some((unique, errno)) = error.answer() else {
+        tracing::error!(%error, "the kernel sent what is no request");
+        return;
+    };
+    match errno {
+        // Of a newer kernel. It asks once.
+        Errno::NOSYS => tracing::debug!(%error, "not served"),
+        _ => tracing::error!(%error, "the kernel sent what is no request"),
+    }
+    call::send(device, unique, &Reply::error(unique, errno));
+}
+
+fn data_of(operation: &Operation<'_>) -> u32 {
+    match operation {
+        Operation::Read(args) => args.size,
+        Operation::Write { args, .. } => args.size,
+        _ => 0,
+    }
+}
+
+fn dispatch(call: &Call<'_>, operation: &Operation<'_>, buffer: &mut AnswerBuffer) {
+    if !call.may_ask(operation) {
+        return call.reply(&Reply::error(call.unique(), Errno::ACCESS));
+    }
+    match *operation {
+        Operation::Lookup { name } => names::lookup(call, name),
+        Operation::Forget(args) => names::forget(call, args),
+        Operation::BatchForget(all) => names::forget_all(call, all),
+        Operation::Readlink => names::readlink(call),
+        Operation::Symlink { name, target } => names::symlink(call, name, target),
+        Operation::Mknod { args, name } => names::mknod(call, args, name),
+        Operation::Mkdir { args, name } => names::mkdir(call, args, name),
+        Operation::Unlink { name } => names::unlink(call, name),
+        Operation::Rmdir { name } => names::rmdir(call, name),
+        Operation::Rename {
+            args,
+            name,
+            newname,
+        } => names::rename(call, name, (args.newdir, newname), 0),
+        Operation::Rename2 {
+            args,
+            name,
+            newname,
+        } => names::rename(call, name, (args.newdir, newname), args.flags),
+        Operation::Link { args, name } => names::link(call, args, name),
+
+        Operation::Getattr(args) => attributes::getattr(call, args),
+        Operation::Statx(args) => attributes::statx(call, args),
+        Operation::Setattr(args) => attributes::setattr(call, args),
+        Operation::Access(args) => attributes::access(call, args),
+        Operation::Statfs => attributes::statfs(call),
+        Operation::Ioctl { args, data } => attributes::ioctl(call, args, data),
+
+        Operation::Open(args) => files::open(call, args),
+        Operation::Create { args, name } => files::create(call, args, name),
+        Operation::Tmpfile { args, .. } => files::tmpfile(call, args),
+        Operation::Release(args) => files::release(call, args),
+        Operation::Flush(args) => files::flush(call, args),
+        Operation::Fsync(args) => files::fsync(call, args),
+
+        Operation::Read(args) => data::read(call, args, buffer),
+        Operation::Write { args, data } => data::write(call, args, data),
+        Operation::Fallocate(args) => data::fallocate(call, args),
+        Operation::Lseek(args) => data::lseek(call, args),
+        Operation::CopyFileRange(args) => data::copy_file_range(call, args),
+        Operation::CopyFileRange64(args) => data::copy_file_range_64(call, args),
+
+        Operation::Opendir(_) => directories::opendir(call),
+        Operation::Readdir(args) => directories::readdir(call, args, buffer),
+        Operation::Readdirplus(args) => directories::readdirplus(call, args, buffer),
+        Operation::Releasedir(args) => directories::releasedir(call, args),
+        Operation::Fsyncdir(args) => directories::fsyncdir(call, args),
+
+        Operation::Getxattr { args, name } => xattrs::getxattr(call, args, name),
+        Operation::Listxattr(args) => xattrs::listxattr(call, args),
+        Operation::Setxattr { args, name, value } => xattrs::setxattr(call, &args, name, value),
+        Operation::Removexattr { name } => xattrs::removexattr(call, name),
+
+        Operation::Getlk(args) => locks::getlk(call, args),
+        Operation::Setlk(args) => locks::setlk(call, args),
+        Operation::Setlkw(args) => locks::setlkw(call, args),
+        Operation::Interrupt(args) => locks::interrupt(call, args),
+
+        // The kernel then answers itself: always ready, as for the files of any disk.
+        Operation::Poll(_) => call.unsupported(Opcode::Poll),
+        Operation::Bmap(_) => call.unsupported(Opcode::BMap),
+        // Only virtiofs is asked.
+        Operation::Syncfs(_) => call.reply(&Reply::error(call.unique(), Errno::NOSYS)),
+        // Answers to a notification that is never sent.
+        Operation::NotifyReply { .. } => {}
+        Operation::Destroy => call.reply(&Reply::empty(call.unique())),
+        // Comes once, before all else.
+        Operation::Init(_) => call.reply(&Reply::error(call.unique(), Errno::IO)),
+    }
+}

@@ -1,0 +1,208 @@
+//! The threads that serve a connection.
+//!
+//! Each reads a request from its own device, serves it, answers it, and reads the next. A mount begins
+//! with one. Whenever a request leaves nobody to read the next, another worker starts, up to the
+//! configured number: so a request that takes long holds nobody up. Those that a lower load does not need
+//! end again.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::buffer::{AnswerBuffer, ReceiveBuffer};
+use super::device::Device;
+use super::placement::Placement;
+use super::serve::{self, Context};
+
+/// Workers that wait beside the one which has a request: one, for the next caller. More than that are
+/// too many, if it stays so.
+const SPARE: usize = 1;
+
+/// How long workers may be too many before one ends: a load that comes in waves shall find them.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+struct Count {
+    alive: usize,
+    /// Those that are alive, and some that have ended.
+    threads: Vec<JoinHandle<()>>,
+    /// The first error that ended a worker.
+    error: Option<io::Error>,
+}
+
+/// What the workers of a connection share.
+pub(super) struct Workers {
+    context: Arc<Context>,
+    max_write: u32,
+    most: usize,
+    /// Workers that wait for a request. On the path of every request, so without a lock.
+    waiting: AtomicUsize,
+    /// `alive` again, to be looked at without a lock.
+    alive: AtomicUsize,
+    count: Mutex<Count>,
+}
+
+impl Workers {
+    /// Serves with at most `most` threads, until the connection ends and they have too.
+    ///
+    /// # Errors
+    /// The first error that ended a worker.
+    pub(super) fn serve(context: Arc<Context>, max_write: u32, most: usize) -> io::Result<()> {
+        let device = context.device.clone();
+        let workers = Arc::new(Workers {
+            context,
+            max_write,
+            most: most.max(1),
+            waiting: AtomicUsize::new(0),
+            alive: AtomicUsize::new(0),
+            count: Mutex::default(),
+        });
+        workers.start(device)?;
+        // Only a worker starts another, and is here until it has ended: none is missed.
+        while let Some(thread) = workers.last_started() {
+            if thread.join().is_err() {
+                workers.failed(io::Error::other("a worker panicked"));
+            }
+        }
+        let error = workers.count.lock().error.take();
+        error.map_or(Ok(()), Err)
+    }
+
+    fn last_started(&self) -> Option<JoinHandle<()>> {
+        self.count.lock().threads.pop()
+    }
+
+    /// Starts a worker, unless there are enough.
+    fn start(self: &Arc<Workers>, device: Arc<Device>) -> io::Result<()> {
+        let mut count = self.count.lock();
+        if count.alive >= self.most {
+            return Ok(());
+        }
+        let (workers, number) = (self.clone(), count.alive);
+        let thread = std::thread::Builder::new()
+            .name(format!("dynamicfs-{number}"))
+            .spawn(move || {
+                let outcome = Worker::new(&workers, device).and_then(|mut worker| worker.run());
+                workers.end(outcome);
+            })?;
+        count.threads.retain(|thread| !thread.is_finished());
+        count.threads.push(thread);
+        count.alive += 1;
+        self.alive.store(count.alive, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Nobody waits for the next request: another worker shall.
+    fn reinforce(self: &Arc<Workers>, device: &Device) {
+        if self.alive.load(Ordering::Relaxed) >= self.most {
+            return;
+        }
+        let started = device.another().and_then(|own| self.start(Arc::new(own)));
+        if let Err(error) = started {
+            tracing::warn!(%error, "no further worker; those that there are go on");
+        }
+    }
+
+    fn end(&self, outcome: io::Result<()>) {
+        let mut count = self.count.lock();
+        count.alive -= 1;
+        self.alive.store(count.alive, Ordering::Relaxed);
+        drop(count);
+        if let Err(error) = outcome {
+            self.failed(error);
+        }
+    }
+
+    fn failed(&self, error: io::Error) {
+        tracing::error!(%error, "a worker ended");
+        self.count.lock().error.get_or_insert(error);
+    }
+}
+
+/// One thread.
+struct Worker<'a> {
+    workers: &'a Arc<Workers>,
+    device: Arc<Device>,
+    received: ReceiveBuffer,
+    answer: AnswerBuffer,
+    placement: Placement,
+    surplus: Surplus,
+}
+
+impl<'a> Worker<'a> {
+    fn new(workers: &'a Arc<Workers>, device: Arc<Device>) -> io::Result<Worker<'a>> {
+        Ok(Worker {
+            received: ReceiveBuffer::new(workers.max_write)?,
+            answer: AnswerBuffer::new(),
+            placement: Placement::of_this_thread(),
+            surplus: Surplus::default(),
+            workers,
+            device,
+        })
+    }
+
+    /// Until the connection ends, or this worker is one too many.
+    fn run(&mut self) -> io::Result<()> {
+        let waiting = &self.workers.waiting;
+        loop {
+            waiting.fetch_add(1, Ordering::Relaxed);
+            let received = self.device.receive(self.received.room());
+            let others = waiting.fetch_sub(1, Ordering::Relaxed) - 1;
+            let Some(len) = received? else {
+                return Ok(());
+            };
+            if others == 0 {
+                self.workers.reinforce(&self.device);
+            }
+            let message = &self.received.room()[..len];
+            let (context, device) = (&self.workers.context, &self.device);
+            let served = serve::message(context, device, &mut self.answer, message);
+            self.placement.served(served.caller, served.data);
+            if self.surplus.lasts(others, Instant::now) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Whether more workers wait than are needed, and how long they have.
+#[derive(Default)]
+struct Surplus {
+    since: Option<Instant>,
+}
+
+impl Surplus {
+    /// A request came while `others` waited. Whether it has been too many of them for long.
+    fn lasts(&mut self, others: usize, now: impl FnOnce() -> Instant) -> bool {
+        if others <= SPARE {
+            self.since = None;
+            return false;
+        }
+        let now = now();
+        let since = *self.since.get_or_insert(now);
+        now.duration_since(since) > PATIENCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_ends_when_too_many_have_waited_for_long() {
+        let start = Instant::now();
+        let after = |secs| move || start + Duration::from_secs(secs);
+        let mut surplus = Surplus::default();
+        assert!(!surplus.lasts(2, after(0)));
+        assert!(!surplus.lasts(2, after(4)));
+        // A wave of requests: for a moment all were needed.
+        assert!(!surplus.lasts(1, after(4)));
+        assert!(!surplus.lasts(3, after(5)));
+        assert!(!surplus.lasts(2, after(10)));
+        assert!(surplus.lasts(2, after(11)));
+    }
+}

@@ -1,0 +1,354 @@
+//! What the native transport has beyond the portable one: each capability at work, not only granted.
+
+mod support;
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
+
+use dynamicfs::storage::{
+    Attr, Caller, CreateMode, Entry, Errno, Fh, FileKind, FilesystemInterface, Ino, OpenFlags,
+    ROOT_INO, Result,
+};
+use dynamicfs::{IoMode, LockMode, MountOption, OptimizedFUSEConfig, TransportChoice};
+use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
+use support::sys::Handle;
+use support::{DEADLINE, TestMount, can_mount, wait_for, within};
+
+fn native() -> OptimizedFUSEConfig {
+    let mut config = OptimizedFUSEConfig::balanced();
+    config.transport = TransportChoice::Linux;
+    config
+}
+
+fn in_force(mount: &TestMount, name: &str) -> bool {
+    let report = mount.handle().report();
+    assert_eq!(report.transport, "linux");
+    let item = report.capabilities.iter().find(|item| item.name == name);
+    item.unwrap_or_else(|| panic!("{name} is not in the report"))
+        .effective
+        == "yes"
+}
+
+/// Appends a byte as a user who is not the owner.
+fn append_as_other(path: &Path) {
+    let mut command = Command::new("sh");
+    command.args(["-c", "printf x >> \"$0\""]).arg(path);
+    let status = command.uid(12_345).gid(12_345).status().expect("sh");
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn a_write_asks_for_no_attribute_and_takes_set_id_bits_away() {
+    if !can_mount("HANDLE_KILLPRIV_V2") {
+        return;
+    }
+    for io_mode in [IoMode::Passthrough, IoMode::WriteThrough, IoMode::Direct] {
+        let mut config = native();
+        config.io_mode = io_mode;
+        let mount = TestMount::local(config);
+        assert!(in_force(&mount, "HANDLE_KILLPRIV_V2"));
+        let file = File::create(mount.path("plain")).unwrap();
+        let before = mount.ops("GETXATTR");
+        for n in 0..100 {
+            file.write_all_at(&[7; 4096], n * 4096).unwrap();
+        }
+        let asked = mount.ops("GETXATTR") - before;
+        assert!(asked <= 1, "{asked} questions of 100 writes, {io_mode}");
+        for (given, left) in [(0o6777, 0o777), (0o2767, 0o767)] {
+            let path = mount.path(format!("set-id-{given:o}"));
+            fs::write(&path, "x").unwrap();
+            chown(&path, Some(1), Some(1)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(given)).unwrap();
+            append_as_other(&path);
+            let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+            assert_eq!(mode(&path), left, "{io_mode}, {given:o}");
+            let backing = mount.backing(path.file_name().unwrap());
+            assert_eq!(mode(&backing), left, "{io_mode}, {given:o}, behind");
+        }
+    }
+}
+
+#[test]
+fn a_file_without_a_name_can_be_given_one() {
+    if !can_mount("TMPFILE") {
+        return;
+    }
+    for io_mode in [IoMode::Passthrough, IoMode::WriteThrough] {
+        let mut config = native();
+        config.io_mode = io_mode;
+        let mount = TestMount::local(config);
+        let open = |extra| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).mode(0o640);
+            options.custom_flags(libc::O_TMPFILE | extra);
+            options.open(mount.root()).expect("a file without a name")
+        };
+        let name = |file: &File, name: &str| {
+            let from = format!("/proc/self/fd/{}", file.as_raw_fd());
+            let flags = AtFlags::SYMLINK_FOLLOW;
+            linkat(CWD, from, CWD, mount.path(name), flags)
+        };
+        let mut file = open(0);
+        file.write_all(b"contents").unwrap();
+        let found = file.metadata().unwrap();
+        assert_eq!((found.nlink(), found.mode() & 0o777), (0, 0o640));
+        assert_eq!(fs::read_dir(mount.root()).unwrap().count(), 0);
+        name(&file, "named").expect("a name");
+        assert_eq!(fs::read(mount.backing("named")).unwrap(), b"contents");
+        assert_eq!(file.metadata().unwrap().nlink(), 1);
+        drop(file);
+        assert_eq!(fs::read(mount.path("named")).unwrap(), b"contents");
+
+        let unnameable = open(libc::O_EXCL);
+        assert_eq!(name(&unnameable, "other"), Err(Errno::NOENT), "{io_mode}");
+    }
+}
+
+#[test]
+fn a_file_handle_outlives_the_caches_of_the_kernel() {
+    if !can_mount("EXPORT_SUPPORT") {
+        return;
+    }
+    let mut config = native();
+    config.entry_timeout_secs = 600;
+    let mount = TestMount::local(config);
+    assert!(in_force(&mount, "EXPORT_SUPPORT"));
+    let held = mount.handle().statistics().inodes;
+    fs::create_dir_all(mount.path("a/b")).unwrap();
+    fs::write(mount.path("a/b/file"), "contents").unwrap();
+    fs::write(mount.path("a/gone"), "other contents").unwrap();
+    let handle = |name| Handle::of(&mount.path(name)).expect("a handle");
+    let [mut file, mut dir, mut gone] = ["a/b/file", "a/b", "a/gone"].map(handle);
+    let forgotten = || {
+        mount.drop_caches();
+        wait_for("the kernel forgets all", DEADLINE, || {
+            mount.handle().statistics().inodes == held
+        });
+    };
+    forgotten();
+    let root = File::open(mount.root()).unwrap();
+    let text = std::io::read_to_string(file.open(&root).expect("the file")).unwrap();
+    assert_eq!(text, "contents");
+    let opened = dir.open(&root).expect("the directory").metadata().unwrap();
+    assert_eq!(opened.ino(), fs::metadata(mount.path("a/b")).unwrap().ino());
+
+    fs::remove_file(mount.path("a/gone")).unwrap();
+    fs::write(mount.path("a/new"), "takes its number, perhaps").unwrap();
+    forgotten();
+    let stale = gone.open(&root).expect_err("no such inode any more");
+    assert_eq!(stale.raw_os_error(), Some(libc::ESTALE));
+}
+
+#[test]
+fn a_birth_is_told() {
+    if !can_mount("STATX") {
+        return;
+    }
+    let mount = TestMount::local(native());
+    fs::write(mount.path("file"), "x").unwrap();
+    let born = |path: PathBuf| fs::metadata(path).unwrap().created().expect("a birth");
+    assert_eq!(born(mount.path("file")), born(mount.backing("file")));
+}
+
+#[test]
+fn without_birth_times_a_stat_that_asks_for_one_costs_no_more() {
+    if !can_mount("STATX, refused") {
+        return;
+    }
+    let mut config = native();
+    config.birth_time = false;
+    let mount = TestMount::prepared(config, |root| {
+        for name in ["first", "second"] {
+            fs::write(root.join(name), "x").unwrap();
+        }
+    });
+    // From the answer to this the kernel learns not to ask.
+    assert!(
+        fs::metadata(mount.path("first"))
+            .unwrap()
+            .created()
+            .is_err()
+    );
+    let asked = mount.ops("GETATTR");
+    let second = fs::metadata(mount.path("second")).unwrap();
+    assert!(second.created().is_err());
+    assert_eq!((second.len(), mount.ops("GETATTR")), (1, asked));
+}
+
+#[test]
+fn locks_of_flock_are_the_daemons_and_apart_from_those_of_fcntl() {
+    if !can_mount("FLOCK_LOCKS") {
+        return;
+    }
+    let mut config = native();
+    config.lock_mode = LockMode::Daemon;
+    let mount = TestMount::local(config);
+    assert!(in_force(&mount, "FLOCK_LOCKS"));
+    fs::write(mount.path("file"), "x").unwrap();
+    let open = || {
+        let mut options = OpenOptions::new();
+        let path = mount.path("file");
+        options.read(true).write(true).open(path).unwrap()
+    };
+    let (one, other) = (open(), open());
+    flock(&one, FlockOperation::LockExclusive).unwrap();
+    let busy = flock(&other, FlockOperation::NonBlockingLockExclusive);
+    assert_eq!(busy, Err(Errno::WOULDBLOCK));
+    let whole = support::sys::Lock {
+        kind: libc::F_WRLCK,
+        start: 0,
+        len: 0,
+        pid: 0,
+    };
+    support::sys::lock(&other, libc::F_OFD_SETLK, whole).expect("another kind of lock");
+    let waiting = within("a lock after the other", DEADLINE, {
+        let waiter = std::thread::spawn(move || flock(&other, FlockOperation::LockExclusive));
+        move || {
+            drop(one);
+            waiter.join().unwrap()
+        }
+    });
+    assert_eq!(waiting, Ok(()));
+    assert!(mount.ops("SETLK") >= 3, "{}", mount.ops("SETLK"));
+}
+
+#[test]
+fn symbolic_links_are_not_followed_where_the_mount_says_so() {
+    if !can_mount("nosymfollow") {
+        return;
+    }
+    let (dir, config) = (support::test_dir(), native());
+    let (backing, mountpoint) = (dir.path().join("backing"), dir.path().join("mnt"));
+    fs::create_dir(&backing).unwrap();
+    fs::create_dir(&mountpoint).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", backing.join("link")).unwrap();
+    let mut options = config.to_mount_options();
+    options.push(MountOption::NoSymFollow);
+    let storage = Box::new(support::local_storage(&backing, &config));
+    let fs = dynamicfs::DynamicFS::new_with_config(storage, config);
+    let _handle = dynamicfs::mount::spawn(fs, &mountpoint, &options).expect("mounts");
+    let error = File::open(mountpoint.join("link")).expect_err("not followed");
+    assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
+}
+
+/// A storage of one directory, in which looking up a name does what the name says.
+#[derive(Default)]
+struct Odd {
+    waiting: Mutex<Waiting>,
+    change: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    now: usize,
+    peak: usize,
+    let_go: bool,
+}
+
+impl Odd {
+    fn wait(&self) {
+        let mut waiting = self.waiting.lock().unwrap();
+        waiting.now += 1;
+        waiting.peak = waiting.peak.max(waiting.now);
+        while !waiting.let_go {
+            waiting = self.change.wait(waiting).unwrap();
+        }
+        waiting.now -= 1;
+    }
+
+    fn let_go(&self) {
+        self.waiting.lock().unwrap().let_go = true;
+        self.change.notify_all();
+    }
+}
+
+impl FilesystemInterface for Odd {
+    fn lookup(&self, _: &Caller, _: Ino, name: &OsStr) -> Result<Entry> {
+        match name.to_str() {
+            Some("panics") => panic!("a bug in a storage (this one is the test's)"),
+            Some(name) if name.starts_with("waits") => self.wait(),
+            _ => {}
+        }
+        Err(Errno::NOENT)
+    }
+
+    fn getattr(&self, ino: Ino, _: Option<Fh>) -> Result<Attr> {
+        assert_eq!(ino, ROOT_INO);
+        Ok(Attr {
+            perm: 0o755,
+            ..Attr::new(ino, FileKind::Directory)
+        })
+    }
+
+    fn create(
+        &self,
+        _: &Caller,
+        _: Ino,
+        _: &OsStr,
+        _: CreateMode,
+        _: OpenFlags,
+    ) -> Result<(Entry, Fh)> {
+        panic!("a bug in a storage (this one is the test's)")
+    }
+}
+
+#[test]
+fn a_panicking_storage_answers_eio_and_the_mount_lives_on() {
+    if !can_mount("panics") {
+        return;
+    }
+    let mount = TestMount::of(Box::new(Odd::default()), native());
+    for _ in 0..3 {
+        let error = fs::metadata(mount.path("panics")).expect_err("a bug");
+        assert_eq!(error.raw_os_error(), Some(libc::EIO));
+        let error = File::create(mount.path("new")).expect_err("a bug");
+        assert_eq!(error.raw_os_error(), Some(libc::EIO));
+        let error = fs::metadata(mount.path("absent")).expect_err("no such name");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+}
+
+#[test]
+fn requests_that_take_long_hold_nobody_up_as_long_as_there_are_workers() {
+    if !can_mount("workers") {
+        return;
+    }
+    const MOST: usize = 4;
+    let storage = Arc::new(Odd::default());
+    let mut config = native();
+    config.worker_threads = MOST;
+    let mount = TestMount::of(Box::new(storage.clone()), config);
+    // Names of their own: the kernel looks one name up once at a time.
+    let stick = |numbers: std::ops::Range<usize>| -> Vec<_> {
+        let paths = numbers.map(|n| mount.path(format!("waits-{n}")));
+        let look = |path| std::thread::spawn(move || fs::metadata(path));
+        paths.map(look).collect()
+    };
+    let mut stuck = stick(0..MOST - 1);
+    let waiting = || storage.waiting.lock().unwrap().now;
+    wait_for("all but one wait", DEADLINE, || waiting() == MOST - 1);
+    let root = mount.root().to_owned();
+    let answered = within("an answer beside them", DEADLINE, move || {
+        fs::metadata(root.join("absent"))
+    });
+    assert_eq!(
+        answered.expect_err("no such name").kind(),
+        ErrorKind::NotFound
+    );
+    // More than there may be workers: some wait for a worker.
+    stuck.extend(stick(MOST - 1..2 * MOST));
+    wait_for("all wait", DEADLINE, || waiting() == MOST);
+    storage.let_go();
+    for thread in stuck {
+        let error = thread.join().unwrap().expect_err("no such name");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(storage.waiting.lock().unwrap().peak, MOST);
+}
