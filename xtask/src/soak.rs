@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
+use dynamicfs::TransportChoice;
 use dynamicfs::config::Preset;
 use dynamicfs::config::units::parse_size;
 use dynamicfs_lab::image::Image;
@@ -29,6 +30,9 @@ pub(crate) struct Args {
     /// What is mounted
     #[arg(long, value_name = "PRESET", default_value = "balanced")]
     preset: Preset,
+    /// How requests reach the daemon: auto, linux or fuser
+    #[arg(long, value_name = "TRANSPORT", default_value = "auto")]
+    transport: TransportChoice,
     /// Threads of the load
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     threads: u8,
@@ -81,7 +85,8 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let source = image.path().join("served");
     std::fs::create_dir(&source)?;
     let site = Site {
-        command: &Dynamicfs::new(&paths.release("dynamicfs"), &scratch()),
+        command: &Dynamicfs::new(&paths.release("dynamicfs"), &scratch())
+            .variable("DYNAMICFS_TRANSPORT", args.transport.name()),
         source: &source,
         mountpoint: &work.join("mnt"),
         work: &scratch(),
@@ -91,8 +96,9 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     progress.finish();
     println!("{}", soak::table(&verdicts, terminal::width()));
     println!(
-        "preset {}, {} threads, {} minutes, memory {} MiB, seed {}",
+        "preset {}, transport {}, {} threads, {} minutes, memory {} MiB, seed {}",
         args.preset.name(),
+        args.transport.name(),
         args.threads,
         args.minutes,
         args.memory >> 20,

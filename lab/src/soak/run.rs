@@ -173,8 +173,11 @@ impl Scene<'_> {
                 .map(|worker| scope.spawn(move || start_one(worker)))
                 .collect();
             let watched = self.watch(name, &threads, board, evidence);
-            // Who watches may have failed.
+            // Who watches may have failed, and then nobody would cut off a daemon that does not answer.
             stop.store(true, Ordering::Relaxed);
+            let watched = watched.inspect_err(|_| {
+                let _ = self.fusectl.abort(self.connection);
+            });
             for thread in threads {
                 let result = thread
                     .join()
