@@ -212,7 +212,7 @@ impl Callers {
         let mut outcomes = Outcomes::new();
         for caller in self.all.iter_mut().chain([&mut self.append]) {
             let name = caller.call.name();
-            let outcome = match caller.end(deadline)? {
+            let outcome = match caller.end(deadline + scene.kept(caller.call))? {
                 Some(end) if end.is_expected(caller.call) => Outcome::Passed,
                 Some(end) => Outcome::Failed(format!("ended with {end:?}")),
                 None => Outcome::Failed(format!("no error {:.1?} later", ended.elapsed())),

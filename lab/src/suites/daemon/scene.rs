@@ -80,6 +80,15 @@ impl<'a> Scene<'a> {
         Instant::now() + self.setting.limit
     }
 
+    /// How long the kernel may answer a caller itself from what it has cached: a listing is no request as long
+    /// as its names live.
+    pub(super) fn kept(&self, call: Call) -> Duration {
+        match call {
+            Call::Readdir => self.setting.mounted.preset.config().entry_timeout(),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// A caller that is ready.
     pub(super) fn caller(&self, call: Call) -> Result<Caller> {
         let limit = 2 * self.setting.limit;
