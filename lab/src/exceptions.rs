@@ -99,11 +99,38 @@ impl Exception {
         narrowed("transport", self.transports.as_deref(), &transports)
     }
 
-    /// Whether it is about mounts by this transport.
-    fn is_about(&self, transport: &str) -> bool {
-        let only = self.transports.as_ref();
-        only.is_none_or(|only| only.iter().any(|name| name == transport))
+    /// It, as far as it is about mounts whose transports are those that `choice` leads to: one for each
+    /// preset where that is not all of them.
+    fn narrowed_to(self, choice: TransportChoice) -> Vec<Exception> {
+        let Some(only) = &self.transports else {
+            return vec![self];
+        };
+        let is_about = |preset: &Preset| {
+            let transport = transport_of(*preset, choice);
+            only.iter().any(|name| name == transport)
+        };
+        let (about, others): (Vec<Preset>, Vec<Preset>) = Preset::ALL
+            .iter()
+            .filter(|preset| self.preset == EVERY || self.preset == preset.name())
+            .partition(|preset| is_about(preset));
+        if others.is_empty() {
+            return vec![self];
+        }
+        let on = |preset: &Preset| Exception {
+            preset: preset.name().to_owned(),
+            ..self.clone()
+        };
+        about.iter().map(on).collect()
     }
+}
+
+/// How requests of a preset arrive: as it says itself, unless something else is chosen.
+fn transport_of(preset: Preset, choice: TransportChoice) -> &'static str {
+    let choice = match choice {
+        TransportChoice::Auto => preset.config().transport,
+        chosen => chosen,
+    };
+    transport::of(choice).name()
 }
 
 fn narrowed(what: &str, only: Option<&[String]>, names: &[impl AsRef<str>]) -> Result<()> {
@@ -148,8 +175,9 @@ struct File {
     exception: Vec<Exception>,
 }
 
-/// Reads the file, as far as it is about mounts by the transport that `choice` leads to. `targets` are
-/// the names that an entry may be narrowed to.
+/// Reads the file, as far as it is about mounts by the transports that `choice` leads to
+/// ([`TransportChoice::Auto`]: those of the presets). `targets` are the names that an entry may be narrowed
+/// to.
 ///
 /// # Errors
 ///
@@ -158,10 +186,11 @@ struct File {
 pub fn load(path: &Path, targets: &[String], choice: TransportChoice) -> Result<Vec<Exception>> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut all = parse(&text, targets).with_context(|| path.display().to_string())?;
-    let transport = transport::of(choice).name();
-    all.retain(|exception| exception.is_about(transport));
-    Ok(all)
+    let all = parse(&text, targets).with_context(|| path.display().to_string())?;
+    let narrowed = all
+        .into_iter()
+        .flat_map(|exception| exception.narrowed_to(choice));
+    Ok(narrowed.collect())
 }
 
 fn parse(text: &str, targets: &[String]) -> Result<Vec<Exception>> {
@@ -241,9 +270,21 @@ mod tests {
 
     #[test]
     fn transports_narrow_an_entry() {
-        let exception = &read(&format!("{ENTRY}transports = [\"linux\"]\n")).unwrap()[0];
-        assert!(exception.is_about("linux") && !exception.is_about("fuser"));
-        assert!(read(ENTRY).unwrap()[0].is_about("fuser"));
+        let presets = |transport: &str, choice: TransportChoice| -> Vec<String> {
+            let text = format!("{ENTRY}transports = [\"{transport}\"]\n");
+            let all = read(&text).unwrap().into_iter();
+            let narrowed = all.flat_map(|exception| exception.narrowed_to(choice));
+            narrowed.map(|exception| exception.preset).collect()
+        };
+        assert_eq!(presets("linux", TransportChoice::Linux), [EVERY]);
+        assert!(presets("linux", TransportChoice::Fuser).is_empty());
+        assert_eq!(presets("fuser", TransportChoice::Auto), ["baseline"]);
+        assert_eq!(
+            presets("linux", TransportChoice::Auto),
+            ["balanced", "high-performance", "safe"]
+        );
+        let of_any = read(ENTRY).unwrap().remove(0);
+        assert_eq!(of_any.clone().narrowed_to(TransportChoice::Auto), [of_any]);
     }
 
     #[test]
@@ -292,7 +333,11 @@ mod tests {
     fn the_file_of_the_project_is_well_formed() {
         let paths = crate::paths::Paths::discover();
         let targets = crate::images::names(&paths).unwrap();
-        for choice in [TransportChoice::Fuser, TransportChoice::Linux] {
+        for choice in [
+            TransportChoice::Auto,
+            TransportChoice::Fuser,
+            TransportChoice::Linux,
+        ] {
             load(&paths.exceptions(), &targets, choice).unwrap();
         }
     }

@@ -81,10 +81,13 @@ impl Volumes {
         ))
     }
 
-    /// With mounts whose requests come by this transport.
+    /// With mounts whose requests come by this transport; [`TransportChoice::Auto`] leaves it to the
+    /// presets.
     #[must_use]
     pub fn by_transport(mut self, choice: TransportChoice) -> Self {
-        self.command = self.command.variable("DYNAMICFS_TRANSPORT", choice.name());
+        if choice != TransportChoice::Auto {
+            self.command = self.command.variable("DYNAMICFS_TRANSPORT", choice.name());
+        }
         self
     }
 

@@ -103,8 +103,8 @@ pub enum ReadDirPlus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TransportChoice {
-    /// The one that suits this system. At present [`Fuser`](TransportChoice::Fuser) everywhere: with it
-    /// the lab's reports of all kernels were reviewed.
+    /// The one that suits this system: [`Linux`](TransportChoice::Linux) there, otherwise
+    /// [`Fuser`](TransportChoice::Fuser).
     Auto,
     /// This library's own, over `/dev/fuse`: a leaner loop, and all that the kernel offers. Linux.
     Linux,
@@ -210,7 +210,7 @@ pub struct OptimizedFUSEConfig {
     /// request: the standard libraries of Rust and Node.js always ask, the C library's stat(2) never.
     /// Default on, except in the high-performance preset. Without effect with the transport `fuser`.
     pub birth_time: bool,
-    /// How requests reach this process. Default auto.
+    /// How requests reach this process. Default auto, in the baseline preset `fuser`.
     pub transport: TransportChoice,
 
     /// Watch the backing directory, and expire what others change in it as soon as it changes, so that long

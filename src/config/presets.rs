@@ -118,8 +118,8 @@ impl OptimizedFUSEConfig {
         }
     }
 
-    /// No optimisation: one thread, zero lifetimes, no caches, nothing asked of the kernel. The
-    /// yardstick of every "faster than plain FUSE".
+    /// No optimisation: one thread of the crate `fuser`, zero lifetimes, no caches, nothing asked of the
+    /// kernel. The yardstick of every "faster than plain FUSE".
     pub fn baseline() -> Self {
         OptimizedFUSEConfig {
             attr_timeout_secs: 0,
@@ -135,6 +135,7 @@ impl OptimizedFUSEConfig {
             io_mode: IoMode::WriteThrough,
             readdirplus: ReadDirPlus::Off,
             kernel_features: KernelFeatures::Minimal,
+            transport: TransportChoice::Fuser,
             ..Self::balanced()
         }
     }

@@ -1,4 +1,4 @@
-//! The mount table of this process, as far as it concerns FUSE.
+//! The mount table that the calling thread sees, as far as it concerns FUSE.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The type under which our mounts stand in the table.
 pub const FS_TYPE: &str = "fuse.dynamicfs";
 
-/// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+/// One line of `/proc/thread-self/mountinfo` (proc_pid_mountinfo(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableEntry {
     /// Where it is mounted.
@@ -55,7 +55,7 @@ pub fn is_stale(path: &Path) -> bool {
 /// # Errors
 /// `/proc` is not mounted.
 pub fn table() -> io::Result<Vec<TableEntry>> {
-    let text = std::fs::read("/proc/self/mountinfo")?;
+    let text = std::fs::read("/proc/thread-self/mountinfo")?;
     Ok(text
         .split(|&byte| byte == b'\n')
         .filter_map(entry)

@@ -35,10 +35,12 @@ use capability::Capability;
 pub fn of(choice: TransportChoice) -> &'static dyn Transport {
     match choice {
         #[cfg(target_os = "linux")]
-        TransportChoice::Linux => &linux::LinuxTransport,
+        TransportChoice::Auto | TransportChoice::Linux => &linux::LinuxTransport,
         #[cfg(not(target_os = "linux"))]
         TransportChoice::Linux => &Elsewhere,
-        TransportChoice::Auto | TransportChoice::Fuser => &fuser::FuserTransport,
+        #[cfg(not(target_os = "linux"))]
+        TransportChoice::Auto => &fuser::FuserTransport,
+        TransportChoice::Fuser => &fuser::FuserTransport,
     }
 }
 

@@ -97,6 +97,10 @@ fn the_transport_is_a_setting_in_every_layer() {
         unmounted(&world, "@mnt");
         used
     };
+    if std::env::var_os("DYNAMICFS_TRANSPORT").is_none() {
+        assert_eq!(transport(&[]), "linux");
+        assert_eq!(transport(&["--preset", "baseline"]), "fuser");
+    }
     assert_eq!(transport(&["--transport", "linux"]), "linux");
     assert_eq!(transport(&["-o", "transport=linux,nosymfollow"]), "linux");
     assert_eq!(transport(&["--transport=fuser"]), "fuser");

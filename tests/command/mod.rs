@@ -153,10 +153,10 @@ impl World {
 
     /// Mountpoints below this world.
     pub(crate) fn mounts(&self) -> Vec<PathBuf> {
-        let table = std::fs::read_to_string("/proc/thread-self/mountinfo").expect("/proc");
-        let points = table.lines().filter_map(|line| line.split(' ').nth(4));
-        let points = points.map(|point| PathBuf::from(unescaped(point)));
-        points
+        let table = dynamicfs::mount::table::table().expect("/proc");
+        table
+            .into_iter()
+            .map(|entry| entry.mountpoint)
             .filter(|point| point.starts_with(self.dir.path()))
             .collect()
     }
@@ -172,15 +172,6 @@ impl World {
             assert!(left.is_empty(), "{left:?}");
         }
     }
-}
-
-/// The table writes blanks, tabs, line feeds and backslashes in octal (proc_pid_mountinfo(5)).
-fn unescaped(field: &str) -> String {
-    let mut text = field.replace("\\040", " ");
-    for (code, character) in [("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
-        text = text.replace(code, character);
-    }
-    text
 }
 
 /// Copies a program, in a process of its own: a descriptor that this one has open for writing could

@@ -22,20 +22,19 @@ fn contestants() -> Vec<(&'static str, OptimizedFUSEConfig)> {
     stateless.open = OpenPolicy::Stateless;
     let mut root_only = OptimizedFUSEConfig::balanced();
     root_only.allow_other = false;
-    let mut native = OptimizedFUSEConfig::balanced();
-    native.transport = TransportChoice::Linux;
-    let mut all = native.clone();
-    all.open = OpenPolicy::Stateless;
-    all.allow_other = false;
-    all.birth_time = false;
+    let mut least = stateless.clone();
+    least.allow_other = false;
+    least.birth_time = false;
+    let mut portable = OptimizedFUSEConfig::balanced();
+    portable.transport = TransportChoice::Fuser;
     vec![
         ("balanced", Preset::Balanced.config()),
         ("high-performance", Preset::HighPerformance.config()),
         ("safe", Preset::Safe.config()),
         ("`open=stateless`", stateless),
         ("`allow_other=false`", root_only),
-        ("`transport=linux`", native),
-        ("these three, `birth_time=false`", all),
+        ("these two, `birth_time=false`", least),
+        ("`transport=fuser`", portable),
         ("baseline", Preset::Baseline.config()),
     ]
 }

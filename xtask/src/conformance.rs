@@ -40,7 +40,8 @@ pub(crate) struct Args {
     /// `lab run` no workloads
     #[arg(long)]
     pub(crate) quick: bool,
-    /// How requests reach the daemon; accepted differences may be those of one transport
+    /// How requests reach the daemon (auto: as each preset says); accepted differences may be those of
+    /// one transport
     #[arg(long, value_enum, default_value = "auto")]
     transport: TransportArg,
     #[command(flatten)]

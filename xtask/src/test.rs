@@ -9,7 +9,7 @@ use dynamicfs_lab::paths::Paths;
 use dynamicfs_lab::tools;
 
 /// Runs `cargo test` for the whole workspace with all features, documentation tests included, then the
-/// tests on mounts once more with the native transport, and adds up the results.
+/// tests on mounts once more with the portable transport, and adds up the results.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Handed to cargo test: a filter, or `--` and options of the tests
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let mut total = Total::default();
     let all = cargo_test(&["--workspace"], None, args, &mut total)?;
     let mounts = ["--package=dynamicfs", "--test=mount_*", "--test=cli_mount"];
-    let native = cargo_test(&mounts, Some("linux"), args, &mut total)?;
+    let portable = cargo_test(&mounts, Some("fuser"), args, &mut total)?;
     println!(
         "{} passed, {} failed, {} skipped",
         total.passed, total.failed, total.skipped
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     if total.passed == 0 {
         bail!("no test was run");
     }
-    Ok(all && native)
+    Ok(all && portable)
 }
 
 /// Runs `cargo test` for a part of the workspace, on mounts by a transport other than that of

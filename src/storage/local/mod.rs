@@ -316,11 +316,13 @@ impl LocalStorage {
     }
 
     /// Watches a directory that the kernel did not hold before.
-    fn watch_new(&self, node: &Arc<Node>) -> Result<()> {
+    fn watch_new(&self, node: &Arc<Node>) {
         if let (FileKind::Directory, Some(directories)) = (node.kind, self.watched_directories()) {
-            directories.add(node, self.fd(node)?.as_fd());
+            match self.fd(node) {
+                Ok(fd) => directories.add(node, fd.as_fd()),
+                Err(error) => directories.missed(&error),
+            }
         }
-        Ok(())
     }
 }
 

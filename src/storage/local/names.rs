@@ -115,7 +115,7 @@ impl LocalStorage {
                     location,
                 };
                 let node = self.inodes.insert_counted(found, new);
-                self.watch_new(&node)?;
+                self.watch_new(&node);
                 node
             }
         };
@@ -159,7 +159,7 @@ impl LocalStorage {
                     location,
                 };
                 let node = self.inodes.insert_counted(&found, new);
-                self.watch_new(&node)?;
+                self.watch_new(&node);
                 node
             }
         };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -66,12 +67,18 @@ impl Directories {
                 watched.nodes.insert(descriptor, node.clone());
                 watched.descriptors.insert(node.serial, descriptor);
             }
-            Err(error) if !self.incomplete.swap(true, Ordering::Relaxed) => tracing::warn!(
+            Err(error) => self.missed(&error),
+        }
+    }
+
+    /// A directory goes without a watch. Says so the first time.
+    pub(in super::super) fn missed(&self, error: &dyn fmt::Display) {
+        if !self.incomplete.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
                 %error,
                 "a directory cannot be watched: changes in it are seen when lifetimes end \
                  (fs.inotify.max_user_watches is the limit)"
-            ),
-            Err(_) => {}
+            );
         }
     }
 
