@@ -79,6 +79,10 @@ const TESTS: &[Test] = &[
         a_guest_that_is_busy_for_ever_is_ended,
     ),
     (
+        "xfstests_may_take_longer_than_other_suites",
+        xfstests_may_take_longer_than_other_suites,
+    ),
+    (
         "a_stream_cut_short_is_no_result",
         a_stream_cut_short_is_no_result,
     ),
@@ -212,6 +216,13 @@ mod fake {
                 }
                 thread::sleep(Duration::from_millis(50));
             },
+            "long" => {
+                // Longer than most steps may take.
+                for _ in 0..60 {
+                    say(&mut to, &Event::Alive { busy: 1.0 }).unwrap();
+                    thread::sleep(Duration::from_millis(50));
+                }
+            }
             "cut" => {
                 let mut line = Vec::new();
                 let finished = Event::Finished {
@@ -286,6 +297,7 @@ impl Site for Fake {
             silence: Duration::from_secs(1),
             idle: Duration::from_millis(400),
             step: Duration::from_secs(2),
+            xfstests: Duration::from_secs(20),
             off: Duration::from_secs(5),
             answer: Duration::from_secs(2),
         }
@@ -490,6 +502,17 @@ fn a_guest_that_is_busy_for_ever_is_ended() {
     let lab = Lab::new(&["busy:ext4/suite"]);
     let store = lab.run();
     let why = failure(&store, "ext4/suite");
+    assert!(why.contains("busy with one step"), "{why}");
+}
+
+fn xfstests_may_take_longer_than_other_suites() {
+    let mut lab = Lab::new(&["long:ext4/xfstests"]);
+    let long = Step::Cell(Cell::reference(Suite::Xfstests));
+    lab.plan.targets[0].steps.push(long.clone());
+    let store = lab.run();
+    assert!(passed(&store, "fake-0", &long));
+    let other = Lab::new(&["long:ext4/suite"]);
+    let why = failure(&other.run(), "ext4/suite");
     assert!(why.contains("busy with one step"), "{why}");
 }
 

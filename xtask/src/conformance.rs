@@ -136,7 +136,8 @@ impl PermissionsChoice {
 /// What somebody has who has xfstests.
 #[derive(clap::Args, Clone)]
 pub(crate) struct XfstestsArgs {
-    /// A built tree of xfstests, for the suite of that name, which runs only with it, on this machine
+    /// A built tree of xfstests, for the suite of that name, which runs only with it: on this machine,
+    /// in `lab run` also in user-mode Linux
     #[arg(long, value_name = "DIR")]
     xfstests: Option<PathBuf>,
     /// The group of xfstests to run

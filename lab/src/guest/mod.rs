@@ -12,6 +12,7 @@ mod root;
 mod stuck;
 mod sys;
 mod work;
+mod xfstests;
 
 pub use self::root::{SHELL, run_root};
 pub use self::work::{Ground, serve};

@@ -14,6 +14,7 @@ use crate::cell::{Cell, Contestant};
 use crate::outcome::SuiteResult;
 use crate::power;
 use crate::power::verify::Loss;
+use crate::suites::Suite;
 use crate::suites::xfstests::Xfstests;
 
 /// Version of this language. An agent of another version would answer nonsense.
@@ -44,7 +45,7 @@ pub struct Job {
     pub patience: u32,
     /// Power cuts of a suite that makes its own.
     pub cuts: u32,
-    /// For the suite of that name.
+    /// For the suite of that name. A guest has the tree on a disk, wherever the lab has it.
     pub xfstests: Option<Xfstests>,
 }
 
@@ -100,6 +101,11 @@ pub struct Workloads {
 }
 
 impl Step {
+    /// Whether it is this suite on somebody.
+    pub fn is_of(&self, suite: Suite) -> bool {
+        matches!(self, Step::Cell(cell) if cell.suite == suite)
+    }
+
     /// A name of its own for every step of a job, good for a path below a directory.
     pub fn key(&self) -> String {
         match self {
@@ -230,7 +236,6 @@ pub fn hear<T: DeserializeOwned>(from: &mut dyn BufRead) -> Result<Option<T>> {
 mod tests {
     use super::*;
     use crate::outcome::{Case, Outcome};
-    use crate::suites::Suite;
 
     fn finished() -> Event {
         let mut result = SuiteResult::default();

@@ -177,6 +177,7 @@ fn work() -> Result<()> {
     let ground = Ground::Disks {
         disks: [2, 3, 4].map(|number| disk(&disks, number)),
         programs: Path::new(LAB).join("bin"),
+        xfstests: disk(&disks, 5),
     };
     serve(from, stream, ground)
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use super::protocol::{Command, Event, Job, PROTOCOL, Step, StepOutcome, Workloads, hear, say};
-use super::{power, stuck};
+use super::{power, stuck, xfstests};
 use crate::bench::result::Bench;
 use crate::bench::{Plan, Site};
 use crate::image::Image;
@@ -40,6 +40,8 @@ pub enum Ground {
         disks: [PathBuf; 3],
         /// The directory with the command under test and the suites.
         programs: PathBuf,
+        /// With a tree of xfstests, if a job is to run that.
+        xfstests: PathBuf,
     },
 }
 
@@ -179,7 +181,9 @@ impl Worker {
                     Programs::of(&paths),
                 )
             }
-            Ground::Disks { disks, programs } => {
+            Ground::Disks {
+                disks, programs, ..
+            } => {
                 let disks = disks.each_ref().map(PathBuf::as_path);
                 (
                     Volumes::on_disks(disks, &programs.join("dynamicfs"), manner)?,
@@ -188,6 +192,9 @@ impl Worker {
             }
         };
         programs.xfstests.clone_from(&job.xfstests);
+        if let (Some(given), Ground::Disks { xfstests, .. }) = (&mut programs.xfstests, &ground) {
+            given.tree = xfstests::set_up(xfstests)?;
+        }
         Ok(Worker {
             volumes,
             programs,

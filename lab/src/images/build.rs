@@ -74,6 +74,17 @@ impl Image {
         let directory = at.parent().context("a disk in no directory")?;
         disk::data(self.tools.command("mke2fs", &[directory]), disks, at)
     }
+
+    /// Makes an ext4 on the file `at` with what is in the directory `tree` (both absolute paths).
+    ///
+    /// # Errors
+    ///
+    /// When the tree cannot be read, or there is no room.
+    pub(crate) fn tree_disk(&self, tree: &Path, at: &Path) -> Result<()> {
+        let directory = at.parent().context("a disk in no directory")?;
+        let mke2fs = self.tools.command("mke2fs", &[directory, tree]);
+        disk::tree(mke2fs, tree, allocated(tree)?, at)
+    }
 }
 
 /// The names of what a target is made of.

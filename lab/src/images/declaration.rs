@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::paths::Paths;
+use crate::suites::Suite;
 
 /// The target that is the machine itself.
 pub const HOST: &str = "host";
@@ -76,6 +77,13 @@ pub struct Target {
     pub suites: Vec<String>,
     /// The machine; `None` for the host.
     pub guest: Option<Guest>,
+}
+
+impl Target {
+    /// Whether it can run a suite that not every target can.
+    pub(crate) fn can_run(&self, suite: Suite) -> bool {
+        self.suites.iter().any(|name| name == suite.name())
+    }
 }
 
 /// A machine to boot.

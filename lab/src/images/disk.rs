@@ -12,7 +12,7 @@ use crate::program::run_as;
 
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// Room on a root disk beside what is on it, for a guest that writes to its copy.
+/// Room on a disk beside what is on it, for a guest that writes to its copy.
 const ROOM: u64 = 128 << 20;
 
 /// Makes `disk` with what is in `source`, a directory or a tar archive of `bytes` bytes. No
@@ -24,17 +24,31 @@ pub(super) fn root(
     epoch: u64,
     disk: &Path,
 ) -> Result<()> {
-    // A tenth for the blocks that files do not fill, and for the inode tables.
-    let size = (bytes + bytes / 10 + ROOM).next_multiple_of(1 << 20);
-    make(mke2fs, size, disk, |command| {
-        command
-            .args(["-L", "root", "-O", "^has_journal", "-i", "8192"])
-            .arg("-d")
-            .arg(source)
+    make(mke2fs, size_for(bytes), disk, |command| {
+        fill(command, source)
+            .args(["-L", "root"])
             .env("SOURCE_DATE_EPOCH", epoch.to_string())
             // The same for versions before 1.47.1.
             .env("E2FSPROGS_FAKE_TIME", epoch.to_string());
     })
+}
+
+/// Makes `disk` with what is in the directory `source`, of `bytes` bytes, as it is.
+pub(super) fn tree(mke2fs: Command, source: &Path, bytes: u64, disk: &Path) -> Result<()> {
+    make(mke2fs, size_for(bytes), disk, |command| {
+        fill(command, source);
+    })
+}
+
+/// A tenth for the blocks that files do not fill, and for the inode tables.
+fn size_for(bytes: u64) -> u64 {
+    (bytes + bytes / 10 + ROOM).next_multiple_of(1 << 20)
+}
+
+fn fill<'a>(command: &'a mut Command, source: &Path) -> &'a mut Command {
+    command
+        .args(["-O", "^has_journal", "-i", "8192", "-d"])
+        .arg(source)
 }
 
 /// Makes an empty `disk` for suites.

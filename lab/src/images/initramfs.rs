@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::cpio::Archive;
 use super::kernel::Module;
-use crate::process;
+use super::libraries::libraries;
 
 /// What is in it, for whoever runs as `/init`:
 /// - `/init`, with the shared libraries that it needs;
@@ -80,64 +78,12 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// The shared libraries of a program, its interpreter among them; none of a static one.
-fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
-    let mut command = Command::new("ldd");
-    command.arg(program).env("LC_ALL", "C.UTF-8");
-    let finished = process::run(&mut command, Duration::from_secs(30))?;
-    if finished.stderr.contains("not a dynamic executable") {
-        return Ok(Vec::new());
-    }
-    if !finished.success() {
-        bail!(
-            "{command:?}: {}: {}",
-            finished.ending(),
-            finished.stderr.trim()
-        );
-    }
-    parse(&finished.stdout).with_context(|| program.display().to_string())
-}
-
-/// Reads the lines of ldd(1): `NAME => PATH (ADDRESS)`, `PATH (ADDRESS)`, or the kernel's own
-/// `linux-vdso.so.1 (ADDRESS)`.
-fn parse(text: &str) -> Result<Vec<PathBuf>> {
-    let mut libraries = Vec::new();
-    for line in text.lines() {
-        let line = line.trim();
-        let found = line.split_once(" => ").map_or(line, |(_, path)| path);
-        if found == "not found" {
-            bail!("a library is missing here: {line}");
-        }
-        let path = found.split(" (").next().unwrap_or(found);
-        if path.starts_with('/') {
-            libraries.push(PathBuf::from(path));
-        }
-    }
-    Ok(libraries)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::program::run;
-
-    #[test]
-    fn reads_what_ldd_says() {
-        let text = "\tlinux-vdso.so.1 (0x1)\n\
-                    \tlibgcc_s.so.1 => /lib/x86_64-linux-gnu/libgcc_s.so.1 (0x2)\n\
-                    \t/lib64/ld-linux-x86-64.so.2 (0x3)\n";
-        let expected = [
-            "/lib/x86_64-linux-gnu/libgcc_s.so.1",
-            "/lib64/ld-linux-x86-64.so.2",
-        ];
-        assert_eq!(parse(text).unwrap(), expected.map(PathBuf::from));
-        assert_eq!(
-            parse("\tstatically linked\n").unwrap(),
-            Vec::<PathBuf>::new()
-        );
-        let error = parse("\tlibx.so => not found\n").unwrap_err();
-        assert!(error.to_string().contains("libx.so"), "{error}");
-    }
+    use std::process::Command;
+    use std::time::Duration;
 
     #[test]
     fn the_program_runs_with_what_was_packed_alone() {

@@ -12,6 +12,7 @@ mod declaration;
 mod disk;
 mod initramfs;
 mod kernel;
+mod libraries;
 mod list;
 mod lock;
 mod root;
@@ -24,6 +25,7 @@ pub use declaration::{
     Backend, Disks, Guest, HOST, Kernel, ModuleRequest, Profile, Target, load, load_all, names,
 };
 pub use kernel::Module;
+pub(crate) use libraries::libraries;
 pub use list::{Listed, list, table};
 pub use lock::{Lock, Locked};
 pub use tree::ToolsTree;

@@ -11,8 +11,9 @@ use anyhow::{Context, Error, Result, anyhow, bail};
 use thiserror::Error;
 
 use super::guest::Guest;
-use crate::guest::protocol::{Command, Event, Job, PROTOCOL, hear, say};
+use crate::guest::protocol::{Command, Event, Job, PROTOCOL, Step, hear, say};
 use crate::process::GRACE;
+use crate::suites::{Suite, xfstests};
 
 /// Below this share of the processors' time, a guest does nothing.
 const IDLE: f64 = 0.02;
@@ -28,6 +29,8 @@ pub struct Limits {
     pub idle: Duration,
     /// For one step.
     pub step: Duration,
+    /// For one of the suite xfstests, which has a limit of its own.
+    pub xfstests: Duration,
     /// For a guest that hangs to tell where.
     pub answer: Duration,
     /// From the last word until the machine is off.
@@ -42,8 +45,19 @@ impl Limits {
             silence: Duration::from_secs(20) * patience.max(2),
             idle: Duration::from_secs(90),
             step: Duration::from_secs(20 * 60).max(Duration::from_secs(5 * 60) * patience),
+            xfstests: xfstests::LIMIT * patience + Duration::from_secs(10 * 60),
             answer: Duration::from_secs(5) * patience.max(2),
             off: Duration::from_secs(20) * patience.max(2),
+        }
+    }
+
+    /// For the step of this name, of a job.
+    fn of(&self, step: &str, job: &Job) -> Duration {
+        let is_long = |other: &Step| other.is_of(Suite::Xfstests) && other.key() == step;
+        if job.steps.iter().any(is_long) {
+            self.xfstests
+        } else {
+            self.step
         }
     }
 }
@@ -182,9 +196,10 @@ impl<G: BorrowMut<Guest>> Driver<G> {
                 Event::Hello { .. } | Event::Alive { .. } | Event::Log { .. } | Event::Power(_) => {
                 }
             }
-            if self.step.is_some() {
+            if let Some(step) = &self.step {
+                let limit = self.limits.of(step, job);
                 self.check(last_busy, self.limits.idle, "was idle")?;
-                self.check(step_began, self.limits.step, "was busy with one step")?;
+                self.check(step_began, limit, "was busy with one step")?;
             }
         }
     }

@@ -6,6 +6,7 @@ mod power;
 mod run;
 mod site;
 mod store;
+mod xfstests;
 
 pub use self::assemble::assemble;
 pub use self::plan::{Request, plan};

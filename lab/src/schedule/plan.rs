@@ -50,7 +50,7 @@ pub struct Request {
     pub permissions: Option<Vec<Permissions>>,
     /// Whether to measure.
     pub workloads: bool,
-    /// Whether there is a tree of xfstests. It runs on the host.
+    /// Whether there is a tree of xfstests.
     pub xfstests: bool,
     /// What is tested.
     pub version: Revision,
@@ -83,8 +83,8 @@ pub fn plan(request: &Request, targets: &[Target]) -> Result<Vec<TargetPlan>> {
             suite.name(),
             names.join(", "),
             match suite {
-                Suite::Xfstests =>
-                    "it runs on the host, with a tree that you built: --xfstests DIR",
+                Suite::Xfstests if !request.xfstests =>
+                    "it needs a tree that you built: --xfstests DIR",
                 _ =>
                     "`suites` in vm-images/TARGET.toml says what a target can run beyond what all can",
             }
@@ -104,10 +104,9 @@ impl Request {
                     target.name
                 )
             })?;
-            suites.push(suite);
-        }
-        if self.xfstests && target.backend == Backend::Host {
-            suites.push(Suite::Xfstests);
+            if suite != Suite::Xfstests || self.xfstests {
+                suites.push(suite);
+            }
         }
         Ok(suites)
     }
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn xfstests_runs_on_the_host_when_there_is_a_tree() {
+    fn xfstests_runs_where_it_is_declared_when_there_is_a_tree() {
         let targets = images::load_all(&Paths::discover()).unwrap();
         let mut request = request(Suite::Xfstests);
         let error = plan(&request, &targets).unwrap_err().to_string();
@@ -242,7 +241,7 @@ mod tests {
                 .any(|step| matches!(step, Step::Cell(cell) if cell.suite == Suite::Xfstests))
         });
         let names: Vec<&str> = with.map(|plan| plan.name.as_str()).collect();
-        assert_eq!(names, ["host"]);
+        assert_eq!(names, ["uml", "host"]);
     }
 
     #[test]

@@ -142,13 +142,14 @@ impl Runner<'_> {
         let room = self.room()?;
         let broken = match site.start(room.path()) {
             Ok(mut guest) => {
+                let runs_xfstests = left.iter().any(|step| step.is_of(Suite::Xfstests));
                 let job = Job {
                     protocol: PROTOCOL,
                     steps: left.clone(),
                     quick: self.target.quick,
                     patience: site.patience(),
                     cuts: self.target.cuts,
-                    xfstests: self.xfstests.cloned(),
+                    xfstests: self.xfstests.filter(|_| runs_xfstests).cloned(),
                 };
                 let mut kept = Ok(());
                 let driven = drive(&mut guest, &job, &site.limits(), &mut |event| {

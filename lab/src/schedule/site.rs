@@ -11,12 +11,14 @@ use dynamicfs::config::Preset;
 
 use super::run::Site;
 use super::store::{Facts, Store};
+use super::xfstests;
 use crate::guest::SHELL;
 use crate::images::{self, Backend, Disks, Image, Target};
 use crate::machine::{Accelerator, Disk, Guest, Host, Qemu, Uml, Writes};
 use crate::paths::Paths;
 use crate::progress::Progress;
-use crate::suites::Programs;
+use crate::suites::xfstests::Xfstests;
+use crate::suites::{Programs, Suite};
 use crate::tools::quiet;
 
 /// Size of the disk that cases cross to, in MiB.
@@ -52,11 +54,14 @@ struct GuestSite {
     /// With the agent and the suites.
     programs: PathBuf,
     initramfs: PathBuf,
+    /// With a tree of xfstests, for a target that can run it.
+    xfstests: Option<PathBuf>,
 }
 
 impl Sites {
-    /// Prepares what the guests of `targets` share: their initramfs, and a disk with the programs.
-    /// `shared` is a directory of the run's own. Images that are missing are built.
+    /// Prepares what the guests of `targets` share: their initramfs, a disk with the programs, and one
+    /// with the tree of xfstests if there is one. `shared` is a directory of the run's own. Images that
+    /// are missing are built.
     ///
     /// # Errors
     ///
@@ -65,6 +70,7 @@ impl Sites {
         paths: &Paths,
         targets: &[Target],
         shared: &Path,
+        xfstests: Option<&Xfstests>,
         progress: &Progress,
     ) -> Result<Self> {
         let mut sites = Sites::default();
@@ -79,7 +85,15 @@ impl Sites {
                     let image = images::build(paths, target, progress)?;
                     let stage = match &stage {
                         Some(stage) => stage.clone(),
-                        None => stage.insert(gather(paths, &image, shared)?).clone(),
+                        None => stage
+                            .insert(gather(paths, &image, shared, xfstests)?)
+                            .clone(),
+                    };
+                    let xfstests = match xfstests {
+                        Some(given) if target.can_run(Suite::Xfstests) => {
+                            Some(xfstests::disk(&image, given, shared)?)
+                        }
+                        _ => None,
                     };
                     let initramfs = shared.join(format!("{}.initramfs", target.name));
                     image.initramfs(&stage.join("bin/dynamicfs-agent"), &initramfs)?;
@@ -94,6 +108,7 @@ impl Sites {
                         declared: declared.clone(),
                         programs: shared.join("programs.disk"),
                         initramfs,
+                        xfstests,
                     }))
                 }
             };
@@ -178,7 +193,12 @@ fn patience(target: &Target, accelerator: Option<Accelerator>) -> u32 {
 }
 
 /// Collects the programs, without their symbols, and makes a disk of them.
-fn gather(paths: &Paths, image: &Image, shared: &Path) -> Result<PathBuf> {
+fn gather(
+    paths: &Paths,
+    image: &Image,
+    shared: &Path,
+    xfstests: Option<&Xfstests>,
+) -> Result<PathBuf> {
     let stage = shared.join("programs");
     let bin = stage.join("bin");
     fs::create_dir_all(&bin)?;
@@ -202,6 +222,9 @@ fn gather(paths: &Paths, image: &Image, shared: &Path) -> Result<PathBuf> {
     }
     // mount(8) finds it as the helper of its type.
     symlink("dynamicfs", bin.join("mount.fuse.dynamicfs"))?;
+    if let Some(given) = xfstests {
+        xfstests::add_libraries(given, &stage.join("lib"))?;
+    }
     let disk = shared.join("programs.disk");
     let mut mke2fs = image.tools.command("mke2fs", &[shared]);
     mke2fs
@@ -318,6 +341,9 @@ impl GuestSite {
             }
             disks.push(disk(&file, Writes::Stay));
         }
+        // Its tests write beside themselves.
+        let tree = self.xfstests.iter();
+        disks.extend(tree.map(|file| disk(file, Writes::Vanish)));
         Ok(disks)
     }
 

@@ -36,7 +36,7 @@ pub struct Xfstests {
 }
 
 /// Limit of a run: half an hour to an hour on the machine itself.
-const LIMIT: Duration = Duration::from_secs(3 * 3600);
+pub(crate) const LIMIT: Duration = Duration::from_secs(3 * 3600);
 
 /// How much of a difference between outputs is kept.
 const DIFFERENCE_LINES: usize = 14;

@@ -146,7 +146,7 @@ fn execute(
     for directory in [&rooms, &shared] {
         fs::create_dir(directory)?;
     }
-    let sites = Sites::prepare(paths, targets, &shared, &progress)?;
+    let sites = Sites::prepare(paths, targets, &shared, plan.xfstests.as_ref(), &progress)?;
     sites.describe(store)?;
     let site = |name: &str| sites.get(name);
     schedule::run(plan, &site, args.guests, &rooms, store, &progress)?;

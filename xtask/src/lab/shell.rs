@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args) -> Result<bool> {
         fs::create_dir(directory)?;
     }
     let progress = Progress::new(1);
-    let sites = Sites::prepare(&paths, &[target], &shared, &progress)?;
+    let sites = Sites::prepare(&paths, &[target], &shared, None, &progress)?;
     progress.finish();
     eprintln!("booting {}; `exit` ends the guest", args.target);
     sites.shell(&args.target, preset, &room)
