@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use dynamicfs::config::Preset;
+use dynamicfs::config::{Preset, TransportChoice};
 use dynamicfs::stats::Snapshot;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::Pid;
@@ -67,6 +67,15 @@ impl Dynamicfs {
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Mounts by this transport; [`TransportChoice::Auto`] leaves it to the presets.
+    #[must_use]
+    pub fn by_transport(self, choice: TransportChoice) -> Self {
+        match choice {
+            TransportChoice::Auto => self,
+            chosen => self.variable("DYNAMICFS_TRANSPORT", chosen.name()),
+        }
     }
 
     /// The program, for those that mount by mount(8), and the directory of its sockets.

@@ -81,13 +81,10 @@ impl Volumes {
         ))
     }
 
-    /// With mounts whose requests come by this transport; [`TransportChoice::Auto`] leaves it to the
-    /// presets.
+    /// With mounts whose requests come by this transport ([`Dynamicfs::by_transport`]).
     #[must_use]
     pub fn by_transport(mut self, choice: TransportChoice) -> Self {
-        if choice != TransportChoice::Auto {
-            self.command = self.command.variable("DYNAMICFS_TRANSPORT", choice.name());
-        }
+        self.command = self.command.by_transport(choice);
         self
     }
 

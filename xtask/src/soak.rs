@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// What is mounted
     #[arg(long, value_name = "PRESET", default_value = "balanced")]
     preset: Preset,
-    /// How requests reach the daemon: auto, linux or fuser
+    /// How requests reach the daemon: linux, fuser, or auto, which is as the preset says
     #[arg(long, value_name = "TRANSPORT", default_value = "auto")]
     transport: TransportChoice,
     /// Threads of the load
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     std::fs::create_dir(&source)?;
     let site = Site {
         command: &Dynamicfs::new(&paths.release("dynamicfs"), &scratch())
-            .variable("DYNAMICFS_TRANSPORT", args.transport.name()),
+            .by_transport(args.transport),
         source: &source,
         mountpoint: &work.join("mnt"),
         work: &scratch(),
