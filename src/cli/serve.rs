@@ -79,7 +79,7 @@ fn storage(prepared: &Prepared) -> Result<Box<dyn FilesystemInterface>, Failure>
             let storage = size.map_or_else(MemoryStorage::new, MemoryStorage::with_capacity);
             Box::new(storage.with_permission_checks(checks))
         }
-        Source::Directory(root) => directory::open(root, config, checks)?,
+        Source::Directory(root) => directory::open(root, config, &prepared.options, checks)?,
     })
 }
 

@@ -360,6 +360,21 @@ pub enum Prefetch {
     Unsupported,
 }
 
+/// What reading does to the times of access behind a mount (mount(8), `noatime` and its like).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessTimes {
+    /// What it does on the mount where the directory lies.
+    #[default]
+    Inherited,
+    /// Nothing.
+    Kept,
+    /// Nothing to directories; to others, a time is set where it would be older than the last change, or is
+    /// older than a day.
+    KeptOfDirectories,
+    /// Every time is set.
+    Strict,
+}
+
 /// Who checks permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PermissionChecks {

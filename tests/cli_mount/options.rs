@@ -1,6 +1,8 @@
 //! Options and presets of a mount.
 
+use std::fs::FileTimes;
 use std::io::ErrorKind;
+use std::time::{Duration, SystemTime};
 
 use dynamicfs::Preset;
 
@@ -70,6 +72,44 @@ fn options_reach_the_mount_table() {
     );
     assert!(line.contains(r"- fuse.dynamicfs a\040name "), "{line}");
     unmounted(&world, "@mnt");
+}
+
+#[test]
+fn times_of_access_are_as_the_mount_says() {
+    let Some(world) = world() else { return };
+    let file = world.path("src/read");
+    std::fs::write(&file, "x").expect("a file");
+    let hour = Duration::from_secs(3600);
+    // Before the last change, which is now: relatime, the default, sets the time.
+    let old = FileTimes::new().set_accessed(SystemTime::now() - hour);
+    // After it: relatime does not.
+    let new = FileTimes::new().set_accessed(SystemTime::now() + hour);
+    let changes = |options: &[&str], times: FileTimes| {
+        let opened = std::fs::File::options().append(true).open(&file);
+        opened
+            .and_then(|file| file.set_times(times))
+            .expect("times");
+        let accessed = || {
+            let metadata = std::fs::metadata(&file).expect("metadata");
+            metadata.accessed().expect("a time")
+        };
+        let before = accessed();
+        mounted(&world, &[options, &["@src", "@mnt"]].concat());
+        let read = std::fs::read(world.path("mnt/read")).expect("the file");
+        assert_eq!(read, b"x");
+        unmounted(&world, "@mnt");
+        accessed() != before
+    };
+    // Also where the daemon reads, and not the kernel.
+    for options in [&[][..], &["--io-mode", "write-through"]] {
+        let with = |option: &'static str| [options, &["-o", option]].concat();
+        assert!(changes(options, old), "{options:?}");
+        assert!(!changes(options, new), "{options:?}");
+        assert!(!changes(&with("noatime"), old), "{options:?}");
+        assert!(!changes(&with("ro"), old), "{options:?}");
+        assert!(changes(&with("nodiratime"), old), "{options:?}");
+        assert!(changes(&with("strictatime"), new), "{options:?}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod inodes;
 mod listings;
 mod names;
 mod operations;
+mod own_mount;
 mod stateless;
 mod sys;
 mod watch;
@@ -34,7 +35,8 @@ use rustix::process::{Resource, getrlimit};
 
 use super::changes::{ChangeListener, WatchMethod};
 use super::types::{
-    Errno, FileKind, Ino, PermissionChecks, ROOT_INO, Result, StorageCapabilities, WithoutOpen,
+    AccessTimes, Errno, FileKind, Ino, PermissionChecks, ROOT_INO, Result, StorageCapabilities,
+    WithoutOpen,
 };
 use descriptors::{Descriptors, stat};
 use directories::OpenDirectory;
@@ -97,6 +99,7 @@ pub struct LocalStorageBuilder {
     writeback_cache: bool,
     exclusive: bool,
     file_handles: bool,
+    access_times: AccessTimes,
 }
 
 impl LocalStorageBuilder {
@@ -132,6 +135,15 @@ impl LocalStorageBuilder {
     /// something renamed behind the mount is stale until it is looked up again.
     pub fn file_handles(mut self, on: bool) -> Self {
         self.file_handles = on;
+        self
+    }
+
+    /// What reading does to times of access. Default: what it does where the directory lies. Anything else
+    /// takes root, and Linux 5.12; otherwise a warning is logged, and all is as by default. The directory is
+    /// then reached by a private copy of its mount: what is mounted inside later is not seen, and the file
+    /// system can be unmounted where it was mounted, but lives as long as the storage.
+    pub fn access_times(mut self, times: AccessTimes) -> Self {
+        self.access_times = times;
         self
     }
 
@@ -204,6 +216,7 @@ impl LocalStorage {
             writeback_cache: false,
             exclusive: false,
             file_handles: true,
+            access_times: AccessTimes::default(),
         }
     }
 
@@ -215,6 +228,13 @@ impl LocalStorage {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&builder.root, flags, Mode::empty()).map_err(open_error)?;
         check_proc(&root)?;
+        let root = match own_mount::with_access_times(root.as_fd(), builder.access_times) {
+            Ok(own) => own.unwrap_or(root),
+            Err(error) => {
+                tracing::warn!(%error, "times of access are kept as where the directory lies");
+                root
+            }
+        };
         let identity = Identity::of_this_process(builder.checks)
             .map_err(|errno| LocalStorageError::Credentials(errno.into()))?;
         let found = stat(root.as_fd(), c"").map_err(open_error)?;

@@ -115,6 +115,47 @@ pub(super) fn set_fsxattr(fd: BorrowedFd<'_>, attributes: &FsXAttr) -> Result<()
     Ok(())
 }
 
+bitflags::bitflags! {
+    /// `MOUNT_ATTR_*` of the kernel's `mount.h`, those of times of access. Without any, times are relative.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) struct MountAttributes: u64 {
+        /// All of the field that the next two are values of.
+        const ATIME = libc::MOUNT_ATTR__ATIME;
+        const NOATIME = libc::MOUNT_ATTR_NOATIME;
+        const STRICTATIME = libc::MOUNT_ATTR_STRICTATIME;
+        const NODIRATIME = libc::MOUNT_ATTR_NODIRATIME;
+    }
+}
+
+/// Gives a mount, and those inside it, attributes in the place of others (mount_setattr(2)).
+pub(super) fn set_mount_attributes(
+    mount: BorrowedFd<'_>,
+    set: MountAttributes,
+    clear: MountAttributes,
+) -> Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: set.bits(),
+        attr_clr: clear.bits(),
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: the path ends with NUL, the structure has the size that is given, and both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result != 0 {
+        return Err(last_errno());
+    }
+    Ok(())
+}
+
 /// The handle of `name` in `dir` (of `dir` itself for the empty name) and the id of its mount.
 /// A symbolic link is not followed.
 pub(super) fn name_to_handle(dir: BorrowedFd<'_>, name: &CStr) -> Result<(RawHandle, i32)> {
