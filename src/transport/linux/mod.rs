@@ -5,7 +5,7 @@
 //! | `wire` | the protocol: structures, requests from bytes, answers to bytes |
 //! | `mount`, `helper`, `options` | getting a connection |
 //! | `capabilities`, `session` | the handshake, and what lives as long as the connection |
-//! | `workers`, `placement`, `device`, `buffer` | the threads that serve it |
+//! | `workers`, `device`, `buffer` | the threads that serve it |
 //! | `serve` | requests, one function each |
 //! | `interrupts`, `notify`, `backing` | waits and signals, notifications, backing files |
 //! | `sys` | the system calls without a safe form |
@@ -20,7 +20,6 @@ mod interrupts;
 mod mount;
 mod notify;
 mod options;
-mod placement;
 mod serve;
 mod session;
 mod sys;

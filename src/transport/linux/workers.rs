@@ -15,7 +15,6 @@ use parking_lot::Mutex;
 
 use super::buffer::{AnswerBuffer, ReceiveBuffer};
 use super::device::Device;
-use super::placement::Placement;
 use super::serve::{self, Context};
 
 /// Workers that wait beside the one which has a request: one, for the next caller. More than that are
@@ -129,7 +128,6 @@ struct Worker<'a> {
     device: Arc<Device>,
     received: ReceiveBuffer,
     answer: AnswerBuffer,
-    placement: Placement,
     surplus: Surplus,
 }
 
@@ -138,7 +136,6 @@ impl<'a> Worker<'a> {
         Ok(Worker {
             received: ReceiveBuffer::new(workers.max_write)?,
             answer: AnswerBuffer::new(),
-            placement: Placement::of_this_thread(),
             surplus: Surplus::default(),
             workers,
             device,
@@ -160,8 +157,7 @@ impl<'a> Worker<'a> {
             }
             let message = &self.received.room()[..len];
             let (context, device) = (&self.workers.context, &self.device);
-            let served = serve::message(context, device, &mut self.answer, message);
-            self.placement.served(served.caller, served.data);
+            serve::message(context, device, &mut self.answer, message);
             if self.surplus.lasts(others, Instant::now) {
                 return Ok(());
             }

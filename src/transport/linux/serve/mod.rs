@@ -24,28 +24,16 @@ use crate::stats::Opcode;
 use crate::storage::Errno;
 use call::Call;
 
-/// What a worker learns of a request for the choice of its processor.
-pub(super) struct Served {
-    /// The thread that asked; 0 is the kernel itself.
-    pub(super) caller: u32,
-    /// Bytes of file data, there or back.
-    pub(super) data: u32,
-}
-
 /// Serves one message: a request, or what should have been one.
 pub(super) fn message(
     context: &Arc<Context>,
     device: &Arc<Device>,
     buffer: &mut AnswerBuffer,
     message: &[u8],
-) -> Served {
+) {
     match Request::decode(message, context.dialect) {
         Ok(request) => {
             let call = Call::new(context, device, request.header);
-            let served = Served {
-                caller: request.header.pid,
-                data: data_of(&request.operation),
-            };
             // A bug in a storage costs the request that met it, not the mount.
             let dispatched = catch_unwind(AssertUnwindSafe(|| {
                 dispatch(&call, &request.operation, buffer);
@@ -57,12 +45,8 @@ pub(super) fn message(
                     call.reply(&Reply::error(request.header.unique, Errno::IO));
                 }
             }
-            served
         }
-        Err(error) => {
-            refuse(device, &error);
-            Served { caller: 0, data: 0 }
-        }
+        Err(error) => refuse(device, &error),
     }
 }
 
@@ -77,14 +61,6 @@ fn refuse(device: &Device, error: &DecodeError) {
         _ => tracing::error!(%error, "the kernel sent what is no request"),
     }
     call::send(device, unique, &Reply::error(unique, errno));
-}
-
-fn data_of(operation: &Operation<'_>) -> u32 {
-    match operation {
-        Operation::Read(args) => args.size,
-        Operation::Write { args, .. } => args.size,
-        _ => 0,
-    }
 }
 
 fn dispatch(call: &Call<'_>, operation: &Operation<'_>, buffer: &mut AnswerBuffer) {
