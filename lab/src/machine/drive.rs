@@ -177,6 +177,7 @@ impl<G: BorrowMut<Guest>> Driver<G> {
     pub fn work(&mut self, job: &Job, on_event: OnEvent<'_>) -> Result<()> {
         say(&mut self.to, &Command::Job(job.clone()))?;
         let mut step_began = Instant::now();
+        let mut step_limit = self.limits.step;
         let mut last_busy = Instant::now();
         loop {
             let event = self.next(self.limits.silence, "said nothing")?;
@@ -186,6 +187,7 @@ impl<G: BorrowMut<Guest>> Driver<G> {
             }
             match event {
                 Event::Started { step } => {
+                    step_limit = self.limits.of(&step, job);
                     self.step = Some(step);
                     step_began = Instant::now();
                     last_busy = step_began;
@@ -196,10 +198,9 @@ impl<G: BorrowMut<Guest>> Driver<G> {
                 Event::Hello { .. } | Event::Alive { .. } | Event::Log { .. } | Event::Power(_) => {
                 }
             }
-            if let Some(step) = &self.step {
-                let limit = self.limits.of(step, job);
+            if self.step.is_some() {
                 self.check(last_busy, self.limits.idle, "was idle")?;
-                self.check(step_began, limit, "was busy with one step")?;
+                self.check(step_began, step_limit, "was busy with one step")?;
             }
         }
     }

@@ -219,10 +219,9 @@ mod tests {
     fn the_targets_of_the_project_name_suites_that_exist() {
         let targets = images::load_all(&Paths::discover()).unwrap();
         let plans = plan(&request(Suite::Afp), &targets).unwrap();
-        let with = plans.iter().filter(|plan| {
-            plan.all()
-                .any(|step| matches!(step, Step::Cell(cell) if cell.suite == Suite::Afp))
-        });
+        let with = plans
+            .iter()
+            .filter(|plan| plan.all().any(|step| step.is_of(Suite::Afp)));
         let names: Vec<&str> = with.map(|plan| plan.name.as_str()).collect();
         assert_eq!(names, ["macos-like"]);
     }
@@ -236,10 +235,9 @@ mod tests {
         request.xfstests = true;
         request.suites = None;
         let plans = plan(&request, &targets).unwrap();
-        let with = plans.iter().filter(|plan| {
-            plan.all()
-                .any(|step| matches!(step, Step::Cell(cell) if cell.suite == Suite::Xfstests))
-        });
+        let with = plans
+            .iter()
+            .filter(|plan| plan.all().any(|step| step.is_of(Suite::Xfstests)));
         let names: Vec<&str> = with.map(|plan| plan.name.as_str()).collect();
         assert_eq!(names, ["uml", "host"]);
     }

@@ -73,6 +73,10 @@ impl Sites {
         xfstests: Option<&Xfstests>,
         progress: &Progress,
     ) -> Result<Self> {
+        let runs_xfstests =
+            |target: &Target| target.guest.is_some() && target.can_run(Suite::Xfstests);
+        // Nothing of it is prepared where no guest runs it.
+        let xfstests = xfstests.filter(|_| targets.iter().any(runs_xfstests));
         let mut sites = Sites::default();
         let mut stage: Option<PathBuf> = None;
         for target in targets {
@@ -90,7 +94,7 @@ impl Sites {
                             .clone(),
                     };
                     let xfstests = match xfstests {
-                        Some(given) if target.can_run(Suite::Xfstests) => {
+                        Some(given) if runs_xfstests(target) => {
                             Some(xfstests::disk(&image, given, shared)?)
                         }
                         _ => None,

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -50,7 +51,6 @@ fn libraries_of(tree: &Path) -> Result<BTreeSet<PathBuf>> {
 }
 
 fn is_program(file: &Path) -> Result<bool> {
-    use std::os::unix::fs::PermissionsExt;
     if fs::metadata(file)?.permissions().mode() & 0o111 == 0 {
         return Ok(false);
     }
