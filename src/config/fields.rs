@@ -361,6 +361,8 @@ static FIELDS: &[Field] = table! {
         switch!(exclusive);
     birth_time, birth_time, "tell when files were made, for a request at a stat that asks",
         switch!(birth_time);
+    cpu_latency_qos, cpu_latency_qos, "keep idle processors from halting while requests come fast",
+        switch!(cpu_latency_qos);
     transport, transport, "how requests reach the daemon", choice!(transport: TransportChoice);
     allow_other, allow_other, "let other users enter the mount", switch!(allow_other);
     default_permissions, default_permissions, "let the kernel check permissions",

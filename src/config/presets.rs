@@ -76,6 +76,7 @@ impl OptimizedFUSEConfig {
             watch: false,
             exclusive: false,
             birth_time: true,
+            cpu_latency_qos: false,
             transport: TransportChoice::Auto,
             allow_other: true,
             default_permissions: true,
@@ -98,6 +99,7 @@ impl OptimizedFUSEConfig {
             max_read_size: 2 * MIB,
             max_write_size: 2 * MIB,
             birth_time: false,
+            cpu_latency_qos: true,
             ..Self::balanced()
         }
     }

@@ -12,6 +12,7 @@ use std::process::Command;
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
+use super::cpu_latency;
 use crate::config::Preset;
 use crate::platform;
 use crate::storage::StorageCapabilities;
@@ -281,6 +282,15 @@ fn outlook(preset: Preset, found: &Diagnosis) -> PresetOutlook {
             "readahead_size",
             "only root may raise the 128KiB of a new mount",
             "mount as root",
+        ));
+    }
+    if config.cpu_latency_qos
+        && let Some(why) = cpu_latency::obstacle()
+    {
+        outlook.missing.push(Missing::new(
+            "cpu_latency_qos",
+            why,
+            "mount as root, on a machine with several processors",
         ));
     }
     let pages = found.max_pages_limit.unwrap_or(256);

@@ -1,5 +1,6 @@
 //! Mounting and unmounting.
 
+mod cpu_latency;
 pub mod doctor;
 pub mod registry;
 mod report;

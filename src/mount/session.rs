@@ -12,6 +12,7 @@ use crate::filesystem::DynamicFS;
 use crate::stats::Snapshot;
 use crate::transport::{self, Negotiated, TransportError};
 
+use super::cpu_latency::{self, AwakeProcessors};
 use super::report;
 
 /// Why a mount could not be made, or did not end well.
@@ -95,6 +96,7 @@ pub fn spawn(
     let session = transport.mount(fs.clone(), mountpoint, &options)?;
     fs.invalidator().attach(session.notifier());
     let watched = watch(&fs)?;
+    let (awake, latency) = cpu_latency::of(&fs);
     let negotiation = session.negotiation().clone();
     let thread = std::thread::Builder::new()
         .name("dynamicfs-serve".into())
@@ -106,11 +108,12 @@ pub fn spawn(
             transport.name(),
             &fs,
             negotiation,
-            readahead.into_iter().chain(watched),
+            readahead.into_iter().chain(watched).chain(latency),
         ),
         fs,
         mountpoint: mountpoint.to_owned(),
         thread: Some(thread),
+        _awake: awake,
     })
 }
 
@@ -153,6 +156,7 @@ pub struct MountHandle {
     report: MountReport,
     mountpoint: PathBuf,
     thread: Option<JoinHandle<Result<(), TransportError>>>,
+    _awake: Option<AwakeProcessors>,
 }
 
 impl MountHandle {

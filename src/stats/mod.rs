@@ -1,5 +1,6 @@
 //! Counters and latencies of a mount, and the socket over which another process asks for them.
 
+mod activity;
 mod figures;
 mod opcode;
 mod recorder;
@@ -8,6 +9,7 @@ mod snapshot;
 pub mod socket;
 mod window;
 
+pub(crate) use activity::Activity;
 pub use figures::{ReadAheadStatistics, XAttrCacheStatistics};
 pub use opcode::Opcode;
 pub use recorder::Statistics;

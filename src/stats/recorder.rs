@@ -9,7 +9,7 @@ use histogram::{AtomicHistogram, Histogram};
 
 use super::snapshot::{OpFigures, Snapshot};
 use super::window::Window;
-use super::{Opcode, Throughput};
+use super::{Activity, Opcode, Throughput};
 use crate::storage::Errno;
 
 /// Sub-buckets for each power of two are 2^4: a percentile is exact to 1/16.
@@ -26,6 +26,7 @@ const MAX_LATENCY_NS: u64 = (1 << MAX_VALUE_POWER) - 1;
 #[derive(Debug)]
 pub struct Statistics {
     shards: Box<[Shard]>,
+    activity: Activity,
     started: Instant,
     started_unix: u64,
 }
@@ -35,6 +36,8 @@ pub struct Statistics {
 #[derive(Debug)]
 #[repr(align(128))]
 struct Shard {
+    /// The number of all operations, without adding histograms up.
+    answered: AtomicU64,
     ops: Box<[Operation]>,
     read: Bytes,
     written: Bytes,
@@ -69,6 +72,7 @@ impl Statistics {
         let shards = cpus.next_power_of_two().min(16);
         Statistics {
             shards: (0..shards).map(|_| Shard::new()).collect(),
+            activity: Activity::default(),
             started: Instant::now(),
             started_unix: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -81,7 +85,9 @@ impl Statistics {
         let nanos = u64::try_from(latency.as_nanos())
             .unwrap_or(MAX_LATENCY_NS)
             .min(MAX_LATENCY_NS);
-        let figures = &self.shard().ops[op as usize];
+        let shard = self.shard();
+        shard.answered.fetch_add(1, Relaxed);
+        let figures = &shard.ops[op as usize];
         // The value is in range by the clamp above, so this cannot fail.
         let _ = figures
             .latencies
@@ -94,6 +100,18 @@ impl Statistics {
         if outcome.is_err() {
             figures.errors.fetch_add(1, Relaxed);
         }
+        self.activity.stir();
+    }
+
+    /// The number of operations that were answered.
+    pub(crate) fn answered(&self) -> u64 {
+        let of_shard = |shard: &Shard| shard.answered.load(Relaxed);
+        self.shards.iter().map(of_shard).sum()
+    }
+
+    /// Where a thread waits for operations.
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.activity
     }
 
     /// `n` bytes were handed to the kernel in answer to reads. Bytes that the kernel reads itself
@@ -177,6 +195,7 @@ impl Statistics {
 impl Shard {
     fn new() -> Shard {
         Shard {
+            answered: AtomicU64::default(),
             ops: Opcode::ALL.iter().map(|_| Operation::default()).collect(),
             read: Bytes::default(),
             written: Bytes::default(),
@@ -248,6 +267,7 @@ mod tests {
             panic!("one operation was recorded, not {:?}", snapshot.ops);
         };
         assert_eq!((lookup.count, lookup.errors), (80_000, 8_000));
+        assert_eq!(statistics.answered(), 80_000);
         assert_eq!(
             (snapshot.bytes_read, snapshot.bytes_written),
             (240_000, 160_000)

@@ -8,10 +8,11 @@ use dynamicfs::config::Preset;
 pub use super::mounted::Mounted;
 use super::peers::{Peer, Ready};
 use super::result::{self, Kind};
-use crate::target::{Dynamicfs, Permissions, mount_options};
+use crate::target::Dynamicfs;
 
-/// Who decides what a caller may do: as the presets have it.
-const PERMISSIONS: Permissions = Permissions::Kernel;
+/// What presets are mounted with: set-user-id bits and devices count as on ext4, and nobody but the user who mounts
+/// enters, as with the peers. For others, the kernel would ask for a directory's attributes after each change in it.
+const OPTIONS: &str = "suid,dev,allow_other=false";
 
 /// One who takes part.
 #[derive(Debug, Clone)]
@@ -73,9 +74,8 @@ impl Contestant {
                 // The packages of the workspace have one version.
                 format!("dynamicfs {}", env!("CARGO_PKG_VERSION")),
                 format!(
-                    "dynamicfs mount {{src}} {{mnt}} --preset {} -o {}",
-                    preset.name(),
-                    mount_options(PERMISSIONS)
+                    "dynamicfs mount {{src}} {{mnt}} --preset {} -o {OPTIONS}",
+                    preset.name()
                 ),
             ),
             Server::Peer(peer, ready) => return peer.describe(&ready.version),
@@ -98,7 +98,7 @@ impl Contestant {
         match &self.0 {
             Server::Ext4 => Ok(Mounted::native(source)),
             Server::Preset(preset, command) => {
-                Mounted::preset(|| command.mount(source, mountpoint, *preset, PERMISSIONS))
+                Mounted::preset(|| command.mount_with(source, mountpoint, *preset, OPTIONS))
             }
             Server::Peer(peer, ready) => Mounted::peer(peer, ready, source, mountpoint),
         }

@@ -30,7 +30,7 @@ mod workers;
 
 #[cfg(any(test, feature = "internals"))]
 pub(super) use session::serve_wire;
-#[cfg(feature = "internals")]
+#[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub use wire::{check_decoder, shaped_body};
 

@@ -35,13 +35,13 @@ mod tests;
 pub(super) use tests::messages;
 
 pub(crate) use dirents::Listing;
-#[cfg(feature = "internals")]
+#[cfg(any(test, feature = "internals"))]
 pub use encode::check_decoder;
 pub(crate) use error::DecodeError;
 pub(crate) use notification::Notification;
 pub(crate) use reply::Reply;
 pub(crate) use request::{Dialect, Operation, Request};
-#[cfg(feature = "internals")]
+#[cfg(any(test, feature = "internals"))]
 pub use shapes::shaped_body;
 
 /// Bytes before the data of a WRITE: its header and its arguments.

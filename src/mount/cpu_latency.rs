@@ -1,0 +1,223 @@
+//! Processors that stay awake while requests come fast.
+//!
+//! A request wakes a worker, and its answer the caller, each where the scheduler puts it. A processor
+//! that idles has halted by then, and in a virtual machine waking it takes an exit to the host and a
+//! way back: longer than all the rest of the request. Under a CPU latency limit of 0 µs idle processors
+//! poll instead (`Documentation/power/pm_qos_interface.rst`), and the wake-up is a store to memory. The limit is the kernel's
+//! for the whole machine, lasts as long as the device is open, and so ends with this process in any case.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::filesystem::DynamicFS;
+use crate::transport::Negotiated;
+
+/// The kernel's device for the limit.
+const DEVICE: &str = "/dev/cpu_dma_latency";
+
+/// No latency is accepted: poll.
+const POLL: i32 = 0;
+/// No limit (`PM_QOS_DEFAULT_VALUE` of the kernel).
+const NONE: i32 = -1;
+
+/// How often the rate of requests is looked at, while there are any.
+const TICK: Duration = Duration::from_millis(10);
+/// Requests in a tick that are fast: 5,000 a second. Two wake-ups of 20 µs are a fifth of the time then.
+const FAST: u64 = 50;
+/// How long after the last fast tick the processors may halt again: programs pause between bursts.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// A limit on the time in which a processor must be awake.
+struct Limit(File);
+
+impl Limit {
+    /// Opens the device; that sets no limit yet.
+    fn open(path: &Path) -> io::Result<Limit> {
+        let file = File::options().read(true).write(true).open(path);
+        file.map(Limit).map_err(|error| named(path, &error))
+    }
+
+    /// Whether a limit that is set comes into force.
+    fn obeys(&mut self) -> io::Result<()> {
+        self.set(POLL)?;
+        let in_force = self.in_force()?;
+        self.set(NONE)?;
+        match in_force {
+            POLL => Ok(()),
+            other => Err(io::Error::other(format!(
+                "the limit is {other} µs after 0 µs was asked for"
+            ))),
+        }
+    }
+
+    fn set(&mut self, micros: i32) -> io::Result<()> {
+        self.0.write_all(&micros.to_ne_bytes())
+    }
+
+    /// The strictest limit that anybody has set.
+    fn in_force(&mut self) -> io::Result<i32> {
+        let mut micros = [0; 4];
+        self.0.read_exact(&mut micros)?;
+        Ok(i32::from_ne_bytes(micros))
+    }
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Why there can be no limit here; looks only.
+pub(super) fn obstacle() -> Option<String> {
+    if std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1) {
+        return Some("with one processor nobody is woken on another".to_owned());
+    }
+    let error = Limit::open(Path::new(DEVICE)).err()?;
+    Some(error.to_string())
+}
+
+/// The thread that sets the limit and takes it back. Ends when dropped.
+#[derive(Debug)]
+pub(super) struct AwakeProcessors {
+    fs: Arc<DynamicFS>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What becomes of `cpu_latency_qos` for this mount.
+pub(super) fn of(fs: &Arc<DynamicFS>) -> (Option<AwakeProcessors>, Option<Negotiated>) {
+    if !fs.config().cpu_latency_qos {
+        return (None, None);
+    }
+    let reported = |granted: &str| Negotiated::limit("cpu_latency_qos", "0 us", granted);
+    let refused = |why: String| (None, Some(reported("no").because(why)));
+    if let Some(why) = obstacle() {
+        return refused(why);
+    }
+    match AwakeProcessors::start(fs, Path::new(DEVICE)) {
+        Ok(awake) => (
+            Some(awake),
+            Some(reported("0 us").because("while requests come fast")),
+        ),
+        Err(error) => refused(error.to_string()),
+    }
+}
+
+impl AwakeProcessors {
+    fn start(fs: &Arc<DynamicFS>, device: &Path) -> io::Result<AwakeProcessors> {
+        let mut limit = Limit::open(device)?;
+        limit.obeys().map_err(|error| named(device, &error))?;
+        let watched = fs.clone();
+        let thread = std::thread::Builder::new()
+            .name("dynamicfs-awake".into())
+            .spawn(move || {
+                if let Err(error) = keep_awake(&watched, limit) {
+                    tracing::warn!(%error, "{DEVICE}: idle processors halt as usual from now on");
+                }
+            })?;
+        Ok(AwakeProcessors {
+            fs: fs.clone(),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for AwakeProcessors {
+    fn drop(&mut self) {
+        self.fs.statistics().activity().end();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that keeps processors awake panicked");
+        }
+    }
+}
+
+fn keep_awake(fs: &DynamicFS, mut limit: Limit) -> io::Result<()> {
+    let statistics = fs.statistics();
+    let mut rate = Rate::new(statistics.answered());
+    let mut awake = false;
+    loop {
+        let go_on = match rate.is_quiet() && !awake {
+            true => statistics.activity().wait(),
+            false => statistics.activity().sleep(TICK),
+        };
+        if !go_on {
+            return Ok(());
+        }
+        let fast = rate.is_fast(statistics.answered(), Instant::now());
+        if fast != awake {
+            limit.set(if fast { POLL } else { NONE })?;
+            awake = fast;
+        }
+    }
+}
+
+/// How fast requests come.
+struct Rate {
+    answered: u64,
+    in_tick: u64,
+    last_fast: Option<Instant>,
+}
+
+impl Rate {
+    fn new(answered: u64) -> Rate {
+        Rate {
+            answered,
+            in_tick: 0,
+            last_fast: None,
+        }
+    }
+
+    /// A tick ends, at whose end so many requests had been answered. Whether they come fast, or did a moment ago.
+    fn is_fast(&mut self, answered: u64, now: Instant) -> bool {
+        self.in_tick = answered - self.answered;
+        self.answered = answered;
+        if self.in_tick >= FAST {
+            self.last_fast = Some(now);
+        }
+        self.last_fast
+            .is_some_and(|last| now.duration_since(last) < LINGER)
+    }
+
+    /// Nothing came in the last tick.
+    fn is_quiet(&self) -> bool {
+        self.in_tick == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fast_is_a_rate_and_a_moment_after_it() {
+        let start = Instant::now();
+        let after = |millis| start + Duration::from_millis(millis);
+        let mut rate = Rate::new(1000);
+        assert!(rate.is_quiet());
+        assert!(!rate.is_fast(1000 + FAST - 1, after(10)));
+        assert!(!rate.is_quiet());
+        assert!(rate.is_fast(1000 + 2 * FAST, after(20)));
+        assert!(rate.is_fast(1000 + 2 * FAST, after(60)));
+        assert!(rate.is_quiet());
+        assert!(!rate.is_fast(1001 + 2 * FAST, after(70)));
+    }
+
+    #[test]
+    fn a_device_that_does_not_obey_is_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let none = Limit::open(&dir.path().join("absent"));
+        let none = none.err().expect("refused");
+        assert_eq!(none.kind(), io::ErrorKind::NotFound);
+        assert!(none.to_string().contains("absent"), "{none}");
+        // A file keeps what is written and reads on behind it.
+        let file = dir.path().join("file");
+        std::fs::write(&file, [1; 8]).expect("a file");
+        let mut limit = Limit::open(&file).expect("opened");
+        let other = limit.obeys().expect_err("no such device");
+        assert!(other.to_string().contains("16843009 µs"), "{other}");
+    }
+}
