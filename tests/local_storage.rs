@@ -552,3 +552,67 @@ fn contents_sparse_files_hard_links_and_copies() {
     s.release(ino, fh).unwrap();
     assert_eq!(s.release(ino, fh), Err(Errno::BADF));
 }
+
+/// Descriptors of this process that lead to `path`, `O_PATH` ones not counted.
+fn open_files_on(path: &Path) -> usize {
+    let is_open = |fd: &fs::DirEntry| {
+        let info = fs::read_to_string(Path::new("/proc/self/fdinfo").join(fd.file_name()));
+        let flags = info.ok().and_then(|text| {
+            let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
+            u32::from_str_radix(flags.trim(), 8).ok()
+        });
+        flags.is_some_and(|flags| flags & OFlags::PATH.bits() == 0)
+            && fs::read_link(fd.path()).is_ok_and(|target| target == path)
+    };
+    let all = fs::read_dir("/proc/self/fd").unwrap();
+    all.filter(|fd| fd.as_ref().is_ok_and(is_open)).count()
+}
+
+#[test]
+fn attributes_of_an_open_file_need_no_descriptor_and_keep_none() {
+    if !is_root("attributes of an open file") {
+        return;
+    }
+    let w = World::new();
+    let path = w.dir.path().canonicalize().unwrap().join("file");
+    let (entry, fh) = w.create(&ROOT, "file", 0o644);
+    let ino = entry.attr.ino;
+    let before = w.storage.statistics().descriptors;
+    let attributes = |mode: u32| {
+        let name = OsStr::new("user.name");
+        let s = &w.storage;
+        s.setxattr(&ROOT, ino, name, b"value", XattrFlags::empty())
+            .unwrap();
+        assert_eq!(s.getxattr(&ROOT, ino, name).unwrap(), b"value");
+        assert_eq!(s.listxattr(&ROOT, ino).unwrap(), b"user.name\0");
+        s.removexattr(&ROOT, ino, name).unwrap();
+        let gone = s.getxattr(&ROOT, ino, name);
+        assert_eq!(gone, Err(Errno::NODATA));
+        let changes = SetAttr {
+            mode: Some(mode),
+            uid: Some(4001),
+            mtime: Some(SetTime::At(Timestamp { secs: 9, nanos: 8 })),
+            ..SetAttr::default()
+        };
+        let attr = s.setattr(&ROOT, ino, &changes).unwrap();
+        assert_eq!((attr.perm, attr.uid), (mode as u16, 4001));
+        assert_eq!((attr.mtime.secs, attr.mtime.nanos), (9, 8));
+        assert_eq!(s.getattr(ino, None).unwrap(), attr);
+    };
+    attributes(0o640);
+    assert_eq!(w.storage.statistics().descriptors, before);
+    assert_eq!(open_files_on(&path), 1);
+    w.storage.release(ino, fh).unwrap();
+    assert_eq!(open_files_on(&path), 0, "the file is closed");
+    attributes(0o600);
+    assert_eq!(open_files_on(&path), 0);
+    // Opened by its handle, and removed while it is open.
+    let fh = w.storage.open(&ROOT, ino, OFlags::RDONLY).unwrap();
+    w.storage.unlink(&ROOT, ROOT_INO, "file".as_ref()).unwrap();
+    assert_eq!(w.storage.getattr(ino, None).unwrap().nlink, 0);
+    let again = w.storage.open(&ROOT, ino, OFlags::RDWR).unwrap();
+    for fh in [fh, again] {
+        w.storage.release(ino, fh).unwrap();
+    }
+    assert_eq!(w.storage.getattr(ino, None).unwrap().nlink, 0);
+}

@@ -69,7 +69,7 @@ pub(super) fn getattr(storage: &LocalStorage, ino: Ino, fh: Option<Fh>) -> Resul
 impl LocalStorage {
     /// Attributes of a node, through a descriptor that is known to be of the same inode.
     pub(super) fn stat_node(&self, node: &std::sync::Arc<Node>) -> Result<Statx> {
-        stat(self.fd(node)?.as_fd(), c"")
+        stat(self.any_fd(node)?.as_fd(), c"")
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) fn setattr(
     changes: &SetAttr,
 ) -> Result<Attr> {
     let node = storage.inodes.get(ino)?;
-    let fd = storage.fd(&node)?;
+    let fd = storage.any_fd(&node)?;
     let fd = fd.as_fd();
     // Each step takes away set-id bits as the system call of the same kind does; an explicit mode
     // comes after those that could.
@@ -176,10 +176,12 @@ fn chmod(
     // Whoever may write may cause that without being the owner.
     let combined = changes.size.is_some() || changes.uid.is_some() || changes.gid.is_some();
     let set_ids = libc::S_ISUID | libc::S_ISGID;
-    let now = u32::from(stat(fd, c"")?.stx_mode) & 0o7777;
-    let only_takes_set_ids = combined && mode & !set_ids == now & !set_ids;
+    let now = match combined {
+        true => Some(u32::from(stat(fd, c"")?.stx_mode) & 0o7777),
+        false => None,
+    };
     let mut mode = mode;
-    let _checked = if only_takes_set_ids {
+    let _checked = if let Some(now) = now.filter(|now| mode & !set_ids == now & !set_ids) {
         // The kernel keeps S_ISGID without group execution, which ext4 takes from those who are
         // not in the group: what the other change has just taken away stays away.
         mode &= now;
@@ -195,7 +197,12 @@ fn chmod(
             }
         }
     };
-    rustix::fs::chmod(ProcPath::new(fd).as_c_str(), Mode::from_raw_mode(mode))
+    let mode = Mode::from_raw_mode(mode);
+    match rustix::fs::fchmod(fd, mode) {
+        // No open file (`O_PATH`).
+        Err(Errno::BADF) => rustix::fs::chmod(ProcPath::new(fd).as_c_str(), mode),
+        other => other,
+    }
 }
 
 fn set_times(

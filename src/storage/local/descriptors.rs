@@ -47,7 +47,15 @@ impl Mount {
     /// # Errors
     /// `ESTALE` when there is none any more.
     pub(super) fn open(&self, handle: &RawHandle) -> Result<OwnedFd> {
-        sys::open_by_handle(self.anchor.as_fd(), handle)
+        sys::open_by_handle(self.anchor.as_fd(), handle, OFlags::PATH)
+    }
+
+    /// Opens the inode that a handle names, as open(2) of this thread's identity may.
+    ///
+    /// # Errors
+    /// `ESTALE` when there is none any more, or none with a name.
+    fn open_file(&self, handle: &RawHandle, flags: OFlags) -> Result<OwnedFd> {
+        sys::open_by_handle(self.anchor.as_fd(), handle, flags | OFlags::NOCTTY)
     }
 }
 
@@ -151,6 +159,30 @@ impl Descriptors {
         Ok(fd)
     }
 
+    /// Opens `node`, a regular file, as open(2) of this thread's identity may.
+    ///
+    /// # Errors
+    /// `ESTALE` when the inode is gone from the backing store.
+    pub(super) fn open(
+        &self,
+        table: &InodeTable,
+        node: &Arc<Node>,
+        flags: OFlags,
+    ) -> Result<OwnedFd> {
+        // Before the first use a handle may name another inode, and opening truncates.
+        if node.verified.load(Ordering::Relaxed)
+            && let Some(handle) = &node.handle
+        {
+            match self.with_room(|| handle.mount.open_file(&handle.raw, flags)) {
+                // What was removed and is still held has no handle any more.
+                Err(Errno::STALE) => {}
+                other => return other,
+            }
+        }
+        let fd = self.of(table, node)?;
+        self.with_room(|| reopen(fd.as_fd(), flags))
+    }
+
     /// Caches a descriptor of `node` that was opened anyway.
     pub(super) fn keep(&self, node: &Node, fd: &Arc<OwnedFd>) {
         let evicted = self.shard(node.serial).lock().push(node.serial, fd.clone());
@@ -237,7 +269,7 @@ impl Descriptors {
         });
         let anchor = opened.ok()?;
         // Without CAP_DAC_READ_SEARCH a handle is of no use.
-        self.with_room(|| sys::open_by_handle(anchor.as_fd(), raw))
+        self.with_room(|| sys::open_by_handle(anchor.as_fd(), raw, OFlags::PATH))
             .ok()?;
         let mut mounts = self.mounts.lock();
         mounts.retain(|_, mount| mount.strong_count() > 0);

@@ -8,8 +8,8 @@ use rustix::fs::{Access, Advice, AtFlags, FallocateFlags, OFlags, SeekFrom};
 
 use super::LocalStorage;
 use super::descriptors::reopen;
-use super::handles::OpenFile;
 use super::identity::Groups;
+use super::inodes::Node;
 use super::names::single;
 use super::sys::ProcPath;
 use crate::storage::types::*;
@@ -51,9 +51,8 @@ pub(super) fn open(
         // Opening a FIFO waits, opening a device acts: the kernel does both itself.
         _ => return Err(Errno::NXIO),
     }
-    let fd = storage.fd(&node)?;
     let opened = match storage.identity.checks {
-        PermissionChecks::Storage => open_checked(storage, caller, &fd, flags)?,
+        PermissionChecks::Storage => open_checked(storage, caller, &*storage.fd(&node)?, flags)?,
         PermissionChecks::Kernel => {
             if flags.contains(OFlags::TRUNC) {
                 // Truncation drops set-id bits as the caller's would.
@@ -61,26 +60,22 @@ pub(super) fn open(
             }
             let asked = flags;
             let flags = backing_flags(flags, storage.writeback_cache);
-            reopen_for(storage, &fd, flags, asked)?
+            let open = |flags| storage.descriptors.open(&storage.inodes, &node, flags);
+            appending(asked, flags, open)?
         }
     };
-    Ok(storage.files.insert(OpenFile {
-        fd: Arc::new(opened),
-        writable: is_writable(flags),
-    }))
+    Ok(storage.insert_file(&node, opened, is_writable(flags)))
 }
 
-/// Reopens with the flags of [`backing_flags`]. An append-only file (chattr(1)) opens for writing only
+/// Opens with the flags of [`backing_flags`]. An append-only file (chattr(1)) opens for writing only
 /// with `O_APPEND`, and there is no other place to write than its end.
-fn reopen_for(
-    storage: &LocalStorage,
-    fd: &OwnedFd,
-    flags: OFlags,
+fn appending(
     asked: OFlags,
+    flags: OFlags,
+    open: impl Fn(OFlags) -> Result<OwnedFd>,
 ) -> Result<OwnedFd> {
-    let attempt = |flags| storage.descriptors.with_room(|| reopen(fd.as_fd(), flags));
-    match attempt(flags) {
-        Err(Errno::PERM) if asked.contains(OFlags::APPEND) => attempt(flags | OFlags::APPEND),
+    match open(flags) {
+        Err(Errno::PERM) if asked.contains(OFlags::APPEND) => open(flags | OFlags::APPEND),
         other => other,
     }
 }
@@ -91,7 +86,8 @@ fn open_checked(
     fd: &OwnedFd,
     flags: OFlags,
 ) -> Result<OwnedFd> {
-    let attempt = |wanted| reopen_for(storage, fd, wanted, flags);
+    let reopen = |flags| storage.descriptors.with_room(|| reopen(fd.as_fd(), flags));
+    let attempt = |wanted| appending(flags, wanted, reopen);
     let asked = backing_flags(flags, false);
     if flags.contains(FOR_EXECUTION) && !is_writable(flags) {
         {
@@ -137,11 +133,8 @@ pub(super) fn create(
         match created {
             Ok(fd) => {
                 let entry = storage.entry_of_fd(fd.as_fd(), Some((parent.clone(), name)))?;
-                let file = OpenFile {
-                    fd: Arc::new(fd),
-                    writable: is_writable(flags),
-                };
-                return Ok((entry, storage.files.insert(file)));
+                let node = storage.inodes.get(entry.attr.ino)?;
+                return Ok((entry, storage.insert_file(&node, fd, is_writable(flags))));
             }
             Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => {}
             Err(other) => return Err(other),
@@ -193,12 +186,8 @@ pub(super) fn tmpfile(
         storage.descriptors.with_room(open)?
     };
     let entry = storage.entry_of_fd(fd.as_fd(), None)?;
-    let opened = storage.pin(entry.attr.ino, fd.as_fd()).map(|()| {
-        storage.files.insert(OpenFile {
-            fd: Arc::new(fd),
-            writable: is_writable(flags),
-        })
-    });
+    let pinned = storage.pin(entry.attr.ino, fd.as_fd());
+    let opened = pinned.map(|node| storage.insert_file(&node, fd, is_writable(flags)));
     match opened {
         Ok(fh) => Ok((entry, fh)),
         Err(error) => {
@@ -210,11 +199,11 @@ pub(super) fn tmpfile(
 
 impl LocalStorage {
     /// Keeps an inode without a name within reach, until the kernel forgets it.
-    fn pin(&self, ino: Ino, fd: BorrowedFd<'_>) -> Result<()> {
+    fn pin(&self, ino: Ino, fd: BorrowedFd<'_>) -> Result<Arc<Node>> {
         let node = self.inodes.get(ino)?;
         let pinned = self.descriptors.with_room(|| reopen(fd, OFlags::PATH))?;
         *node.pinned.lock() = Some(Arc::new(pinned));
-        Ok(())
+        Ok(node)
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::{Statx, StatxFlags};
@@ -73,6 +73,8 @@ pub(super) struct Node {
     pub(super) verified: AtomicBool,
     /// Set when nothing else leads to the inode: the root, and what was removed.
     pub(super) pinned: Mutex<Option<Arc<OwnedFd>>>,
+    /// The file that was opened last on this inode, for as long as it is open.
+    pub(super) opened: Mutex<Weak<OwnedFd>>,
     /// Of a directory: how its names are compared.
     pub(super) folding: Folding,
     /// Changed only under the lock of the key's shard.
@@ -122,6 +124,7 @@ impl InodeTable {
             location: Mutex::new(None),
             verified: AtomicBool::new(true),
             pinned: Mutex::new(Some(fd)),
+            opened: Mutex::default(),
             folding: Folding::default(),
             lookups: AtomicU64::new(1),
         });
@@ -188,6 +191,7 @@ impl InodeTable {
                 location: Mutex::new(new.location),
                 verified: AtomicBool::new(new.verified),
                 pinned: Mutex::new(None),
+                opened: Mutex::default(),
                 folding: Folding::default(),
                 lookups: AtomicU64::new(1),
             })

@@ -35,7 +35,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::changes::{ChangeListener, WatchMethod};
 use super::types::{
-    AccessTimes, Errno, FileKind, Ino, PermissionChecks, ROOT_INO, Result, StorageCapabilities,
+    AccessTimes, Errno, Fh, FileKind, Ino, PermissionChecks, ROOT_INO, Result, StorageCapabilities,
     WithoutOpen,
 };
 use descriptors::{Descriptors, stat};
@@ -288,6 +288,20 @@ impl LocalStorage {
 
     fn fd(&self, node: &Arc<Node>) -> Result<Arc<OwnedFd>> {
         self.descriptors.of(&self.inodes, node)
+    }
+
+    /// A descriptor of an inode, for attributes: that of an open file where there is one, which costs nothing.
+    /// Not to be kept: the file would stay open with it.
+    fn any_fd(&self, node: &Arc<Node>) -> Result<Arc<OwnedFd>> {
+        let opened = node.opened.lock().upgrade();
+        opened.map_or_else(|| self.fd(node), Ok)
+    }
+
+    /// A file is open on an inode from now on.
+    fn insert_file(&self, node: &Node, fd: OwnedFd, writable: bool) -> Fh {
+        let fd = Arc::new(fd);
+        *node.opened.lock() = Arc::downgrade(&fd);
+        self.files.insert(OpenFile { fd, writable })
     }
 
     fn fd_of(&self, ino: Ino) -> Result<Arc<OwnedFd>> {

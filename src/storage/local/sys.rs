@@ -190,13 +190,17 @@ pub(super) fn name_to_handle(dir: BorrowedFd<'_>, name: &CStr) -> Result<(RawHan
     Ok((handle, mount_id))
 }
 
-/// An `O_PATH` descriptor of the inode that `handle` names, on the mount of `mount`.
-pub(super) fn open_by_handle(mount: BorrowedFd<'_>, handle: &RawHandle) -> Result<OwnedFd> {
+/// Opens the inode that `handle` names, on the mount of `mount`.
+pub(super) fn open_by_handle(
+    mount: BorrowedFd<'_>,
+    handle: &RawHandle,
+    flags: OFlags,
+) -> Result<OwnedFd> {
     let mut buffer = HandleBuffer::new();
     buffer.handle_bytes = handle.bytes.len() as u32;
     buffer.handle_type = handle.kind;
     buffer.f_handle[..handle.bytes.len()].copy_from_slice(&handle.bytes);
-    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    let flags = (flags | OFlags::NOFOLLOW | OFlags::CLOEXEC).bits();
     // SAFETY: the buffer has the layout of `struct file_handle` and outlives the call.
     let fd = unsafe {
         libc::syscall(

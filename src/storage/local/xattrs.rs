@@ -1,8 +1,10 @@
-//! Extended attributes, through the name that procfs gives a descriptor: it leads to the very
-//! inode, a symbolic link included.
+//! Extended attributes, through an open file, or through the name that procfs gives a descriptor: it
+//! leads to the very inode, a symbolic link included.
 
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use rustix::fs::XattrFlags;
 
@@ -32,24 +34,69 @@ fn sized(mut read: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u8>> {
     }
 }
 
+/// An inode, by what the system calls on attributes take.
+struct Subject {
+    fd: Arc<OwnedFd>,
+    /// None for a file that is open anyway: one walk less for the kernel.
+    path: Option<ProcPath>,
+}
+
+impl Subject {
+    fn new(storage: &LocalStorage, ino: Ino) -> Result<Subject> {
+        let node = storage.inodes.get(ino)?;
+        if let Some(fd) = node.opened.lock().upgrade() {
+            return Ok(Subject { fd, path: None });
+        }
+        let fd = storage.fd(&node)?;
+        let path = Some(ProcPath::new(&*fd));
+        Ok(Subject { fd, path })
+    }
+
+    fn get(&self, name: &OsStr, buffer: &mut [u8]) -> Result<usize> {
+        match &self.path {
+            None => rustix::fs::fgetxattr(&self.fd, name, buffer),
+            Some(path) => rustix::fs::getxattr(path.as_c_str(), name, buffer),
+        }
+    }
+
+    fn list(&self, buffer: &mut [u8]) -> Result<usize> {
+        match &self.path {
+            None => rustix::fs::flistxattr(&self.fd, buffer),
+            Some(path) => rustix::fs::listxattr(path.as_c_str(), buffer),
+        }
+    }
+
+    fn set(&self, name: &OsStr, value: &[u8], flags: XattrFlags) -> Result<()> {
+        match &self.path {
+            None => rustix::fs::fsetxattr(&self.fd, name, value, flags),
+            Some(path) => rustix::fs::setxattr(path.as_c_str(), name, value, flags),
+        }
+    }
+
+    fn remove(&self, name: &OsStr) -> Result<()> {
+        match &self.path {
+            None => rustix::fs::fremovexattr(&self.fd, name),
+            Some(path) => rustix::fs::removexattr(path.as_c_str(), name),
+        }
+    }
+}
+
 pub(super) fn getxattr(
     storage: &LocalStorage,
     caller: &Caller,
     ino: Ino,
     name: &OsStr,
 ) -> Result<Vec<u8>> {
-    let fd = storage.fd_of(ino)?;
+    let subject = Subject::new(storage, ino)?;
     let _checked = storage.identity.checked(caller)?;
-    let path = ProcPath::new(&fd);
-    sized(|buffer| rustix::fs::getxattr(path.as_c_str(), name, buffer))
+    sized(|buffer| subject.get(name, buffer))
 }
 
 pub(super) fn listxattr(storage: &LocalStorage, caller: &Caller, ino: Ino) -> Result<Vec<u8>> {
-    let fd = storage.fd_of(ino)?;
+    let subject = Subject::new(storage, ino)?;
     let names = {
         let _checked = storage.identity.checked(caller)?;
-        let path = ProcPath::new(&fd);
-        sized(|buffer| rustix::fs::listxattr(path.as_c_str(), buffer))?
+        sized(|buffer| subject.list(buffer))?
     };
     if caller.uid == 0 {
         return Ok(names);
@@ -68,9 +115,9 @@ pub(super) fn setxattr(
     value: &[u8],
     flags: XattrFlags,
 ) -> Result<()> {
-    let fd = storage.fd_of(ino)?;
+    let subject = Subject::new(storage, ino)?;
     let _checked = changing(storage, caller, name)?;
-    rustix::fs::setxattr(ProcPath::new(&fd).as_c_str(), name, value, flags)
+    subject.set(name, value, flags)
 }
 
 pub(super) fn removexattr(
@@ -79,9 +126,9 @@ pub(super) fn removexattr(
     ino: Ino,
     name: &OsStr,
 ) -> Result<()> {
-    let fd = storage.fd_of(ino)?;
+    let subject = Subject::new(storage, ino)?;
     let _checked = changing(storage, caller, name)?;
-    rustix::fs::removexattr(ProcPath::new(&fd).as_c_str(), name)
+    subject.remove(name)
 }
 
 /// An ACL changes the mode, and S_ISGID stays only for members of the group
