@@ -352,3 +352,37 @@ fn requests_that_take_long_hold_nobody_up_as_long_as_there_are_workers() {
     }
     assert_eq!(storage.waiting.lock().unwrap().peak, MOST);
 }
+
+#[test]
+fn a_large_directory_is_listed_without_attributes_until_somebody_looks_at_them() {
+    if !can_mount("READDIRPLUS_AUTO") {
+        return;
+    }
+    const FILES: usize = 3_000;
+    let mut config = native();
+    config.birth_time = false;
+    let mount = TestMount::prepared(config, |root| {
+        fs::create_dir(root.join("large")).unwrap();
+        for n in 0..FILES {
+            fs::write(
+                root.join(format!("large/a-name-as-long-as-most-{n:04}")),
+                "x",
+            )
+            .unwrap();
+        }
+    });
+    let large = mount.path("large");
+    let held = || mount.handle().statistics().inodes;
+    assert_eq!(fs::read_dir(&large).unwrap().count(), FILES);
+    assert_eq!(held(), 2, "the root and the directory");
+
+    // Looked at one by one while it is listed: what comes after the first part brings attributes.
+    mount.drop_caches();
+    let before = mount.ops("LOOKUP");
+    for entry in fs::read_dir(&large).unwrap() {
+        assert_eq!(entry.unwrap().metadata().unwrap().len(), 1);
+    }
+    let looked_up = mount.ops("LOOKUP") - before;
+    assert!(looked_up < FILES as u64 / 2, "{looked_up} lookups");
+    assert!(mount.ops("READDIRPLUS") > 2);
+}

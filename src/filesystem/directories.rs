@@ -1,9 +1,24 @@
 //! Operations on open directories.
 
 use super::{DirPlusEntry, DynamicFS, FileAccess, Opened};
+use crate::config::ReadDirPlus;
 use crate::storage::{Caller, DirEntry, DirSink, Errno, Fh, FileKind, Ino, Result};
 
+/// Bytes of a large directory: some 2,000 names on ext4.
+const LARGE: u64 = 64 << 10;
+
 impl DynamicFS {
+    /// Whether a listing with attributes that goes on after `offset` may as well be of names.
+    ///
+    /// With `readdirplus=auto` the kernel asks for attributes in the first part of every listing, and after that only if
+    /// names are looked up meanwhile. Of a large directory that part is a few in a hundred: whoever looks at all of it is helped
+    /// little, and for whoever only lists it the attributes cost more than all the rest.
+    pub fn names_suffice(&self, ino: Ino, offset: u64) -> bool {
+        let asked_by_rule = offset == 0 && self.config.readdirplus == ReadDirPlus::Auto;
+        let size = || self.storage.getattr(ino, None).map_or(0, |attr| attr.size);
+        asked_by_rule && size() > LARGE
+    }
+
     /// Opens a directory. `Cached { keep }` says whether the kernel may use the listing it has.
     ///
     /// # Errors

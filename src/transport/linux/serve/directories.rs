@@ -35,14 +35,20 @@ pub(super) fn readdirplus(call: &Call<'_>, args: &ReadIn, buffer: &mut AnswerBuf
     let op = Opcode::ReadDirPlus;
     list(call, op, args, buffer, |fs, caller, listing| {
         let (ino, fh, offset) = (call.ino(), args.fh, args.offset);
+        // Node 0: the kernel takes the name alone, and counts no lookup.
+        let unknown = EntryOut::default();
+        if fs.names_suffice(ino, offset) {
+            return fs.readdir(caller, ino, fh, offset, &mut |dirent, kind| {
+                listing.push_plus(dirent, kind, &unknown)
+            });
+        }
         fs.readdirplus(caller, ino, fh, offset, &mut |plus| {
             let kind = match plus.entry {
                 Some(crate::filesystem::EntryAnswer::Found { attr, .. }) => attr.kind,
                 // `.` and `..`.
                 _ => FileKind::Directory,
             };
-            // Node 0 counts no lookup.
-            let found = plus.entry.map_or_else(EntryOut::default, entry_out);
+            let found = plus.entry.map_or(unknown, entry_out);
             listing.push_plus(plus.dirent, kind, &found)
         })
     });
