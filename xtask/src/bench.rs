@@ -69,6 +69,10 @@ struct Measure {
     /// A preset to measure, beside ext4 and `baseline`; may be repeated [default: all]
     #[arg(long = "preset", value_name = "PRESET")]
     presets: Vec<Preset>,
+    /// A preset with other mount options, beside the presets: high-performance:open=stateless; may be
+    /// repeated
+    #[arg(long = "variant", value_name = "PRESET:OPTIONS", value_parser = variant)]
+    variants: Vec<(Preset, String)>,
     /// Another file system to measure: one of those that `--list` names, `none`, or any other as
     /// NAME='COMMAND {src} {mnt}'; may be repeated [default: all that --list names]
     #[arg(long = "peer", value_name = "PEER")]
@@ -237,6 +241,7 @@ impl Measure {
 
     fn plan(&self, paths: &Paths, workloads: Vec<Workload>, peers: &[Peer]) -> Result<Plan> {
         let mut plan = plan_of_presets(paths, &self.presets(), workloads, self.quick)?;
+        plan.vary(&built(paths), &self.variants);
         if let Some(repetitions) = self.reps {
             plan.settings.repetitions = repetitions as usize;
             plan.settings.more_if_noisy = 0;
@@ -253,6 +258,21 @@ impl Measure {
     }
 }
 
+/// The command as it is built in this checkout.
+fn built(paths: &Paths) -> Dynamicfs {
+    Dynamicfs::new(&paths.release("dynamicfs"), &namespace::scratch())
+}
+
+/// A preset and what changes it. What the options mean, `dynamicfs mount` says; they are its `-o`.
+fn variant(text: &str) -> Result<(Preset, String), String> {
+    let (preset, options) = text
+        .split_once(':')
+        .filter(|(_, options)| !options.is_empty() && !options.contains('/'))
+        .ok_or("a preset, a colon and mount options: high-performance:open=stateless")?;
+    let preset = preset.parse().map_err(|error| format!("{error}"))?;
+    Ok((preset, options.to_owned()))
+}
+
 /// ext4, `baseline` and these presets of the command as it is built in this checkout.
 pub(crate) fn plan_of_presets(
     paths: &Paths,
@@ -261,8 +281,7 @@ pub(crate) fn plan_of_presets(
     quick: bool,
 ) -> Result<Plan> {
     let scratch = namespace::scratch();
-    let command = Dynamicfs::new(&paths.release("dynamicfs"), &scratch);
-    let mut plan = Plan::new(&command, presets, workloads, quick, &scratch)?;
+    let mut plan = Plan::new(&built(paths), presets, workloads, quick, &scratch)?;
     plan.version = version_of(env!("CARGO_PKG_VERSION"), &paths.root);
     plan.command = format!(
         "cargo xtask {}",

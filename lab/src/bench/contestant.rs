@@ -14,6 +14,10 @@ use crate::target::Dynamicfs;
 /// enters, as with the peers. For others, the kernel would ask for a directory's attributes after each change in it.
 const OPTIONS: &str = "suid,dev,allow_other=false";
 
+fn options(change: Option<&str>) -> String {
+    change.map_or(OPTIONS.to_owned(), |change| format!("{OPTIONS},{change}"))
+}
+
 /// One who takes part.
 #[derive(Debug, Clone)]
 pub struct Contestant(Server);
@@ -21,7 +25,12 @@ pub struct Contestant(Server);
 #[derive(Debug, Clone)]
 enum Server {
     Ext4,
-    Preset(Preset, Dynamicfs),
+    Preset {
+        preset: Preset,
+        /// What a variant of it changes.
+        change: Option<String>,
+        command: Dynamicfs,
+    },
     Peer(Peer, Ready),
 }
 
@@ -33,7 +42,20 @@ impl Contestant {
 
     /// A preset, mounted by that command.
     pub fn preset(preset: Preset, command: &Dynamicfs) -> Self {
-        Contestant(Server::Preset(preset, command.clone()))
+        Contestant(Server::Preset {
+            preset,
+            change: None,
+            command: command.clone(),
+        })
+    }
+
+    /// A preset with other mount options, by which it is called: `open=stateless`.
+    pub fn variant(preset: Preset, change: &str, command: &Dynamicfs) -> Self {
+        Contestant(Server::Preset {
+            preset,
+            change: Some(change.to_owned()),
+            command: command.clone(),
+        })
     }
 
     /// Another file system.
@@ -45,7 +67,7 @@ impl Contestant {
     pub fn name(&self) -> &str {
         match &self.0 {
             Server::Ext4 => "ext4",
-            Server::Preset(preset, _) => preset.name(),
+            Server::Preset { preset, change, .. } => change.as_deref().unwrap_or(preset.name()),
             Server::Peer(peer, _) => peer.name(),
         }
     }
@@ -54,8 +76,11 @@ impl Contestant {
     pub fn kind(&self) -> Kind {
         match &self.0 {
             Server::Ext4 => Kind::Ext4,
-            Server::Preset(Preset::Baseline, _) => Kind::Baseline,
-            Server::Preset(..) => Kind::Preset,
+            Server::Preset {
+                preset: Preset::Baseline,
+                ..
+            } => Kind::Baseline,
+            Server::Preset { .. } => Kind::Preset,
             Server::Peer(..) => Kind::Peer,
         }
     }
@@ -70,12 +95,13 @@ impl Contestant {
                 ),
                 "the directory itself".to_owned(),
             ),
-            Server::Preset(preset, _) => (
+            Server::Preset { preset, change, .. } => (
                 // The packages of the workspace have one version.
                 format!("dynamicfs {}", env!("CARGO_PKG_VERSION")),
                 format!(
-                    "dynamicfs mount {{src}} {{mnt}} --preset {} -o {OPTIONS}",
-                    preset.name()
+                    "dynamicfs mount {{src}} {{mnt}} --preset {} -o {}",
+                    preset.name(),
+                    options(change.as_deref())
                 ),
             ),
             Server::Peer(peer, ready) => return peer.describe(&ready.version),
@@ -97,8 +123,13 @@ impl Contestant {
     pub fn mount(&self, source: &Path, mountpoint: &Path) -> Result<Mounted> {
         match &self.0 {
             Server::Ext4 => Ok(Mounted::native(source)),
-            Server::Preset(preset, command) => {
-                Mounted::preset(|| command.mount_with(source, mountpoint, *preset, OPTIONS))
+            Server::Preset {
+                preset,
+                change,
+                command,
+            } => {
+                let options = options(change.as_deref());
+                Mounted::preset(|| command.mount_with(source, mountpoint, *preset, &options))
             }
             Server::Peer(peer, ready) => Mounted::peer(peer, ready, source, mountpoint),
         }
@@ -117,6 +148,12 @@ mod tests {
         let safe = Contestant::preset(Preset::Safe, &command).describe();
         assert_eq!((safe.name.as_str(), safe.kind), ("safe", Kind::Preset));
         assert!(safe.command.contains("--preset safe -o suid,dev"));
+        let variant = Contestant::variant(Preset::Safe, "open=stateless", &command);
+        assert_eq!(
+            (variant.name(), variant.kind()),
+            ("open=stateless", Kind::Preset)
+        );
+        assert!(variant.describe().command.ends_with(",open=stateless"));
         let ready = Ready {
             program: "/usr/bin/bindfs".into(),
             version: "bindfs 1.14".to_owned(),

@@ -92,6 +92,13 @@ impl Plan {
         })
     }
 
+    /// Adds presets with other mount options.
+    pub fn vary(&mut self, command: &Dynamicfs, variants: &[(Preset, String)]) {
+        let made = variants.iter();
+        self.contestants
+            .extend(made.map(|(preset, change)| Contestant::variant(*preset, change, command)));
+    }
+
     /// Adds the peers that can be had, and notes why the others cannot.
     pub fn invite(&mut self, peers: &[Peer], prepared: &Prepared) {
         for peer in peers {
