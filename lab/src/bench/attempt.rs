@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::cpu_latency;
 use super::gate::gate;
 use super::mounted::Mounted;
 use super::requests::{Counts, RequestCounter, Requests, Tracer};
@@ -47,7 +48,9 @@ impl Attempt {
                 drop_names()?;
             }
             attempt.everybody.wait_until_quiet();
-            attempt.meter.wait_until_idle()
+            attempt.meter.wait_until_idle()?;
+            cpu_latency::wait_until_lifted();
+            Ok(())
         })
     }
 

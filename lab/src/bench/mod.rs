@@ -15,6 +15,7 @@ pub mod calibration;
 pub mod claims;
 pub mod compare;
 pub mod contestant;
+mod cpu_latency;
 mod cpus;
 mod daemons;
 pub mod environment;
