@@ -42,23 +42,19 @@ fn processors_are_awake_while_requests_come_fast() {
     }
     assert_eq!(effective, "0 us", "{why:?}");
     let root = mount.path("");
+    let set_by_a_burst = || {
+        for _ in 0..1_000 {
+            statfs(&root).expect("statfs");
+        }
+        limit() == 0
+    };
     wait_for("no limit before there are requests", DEADLINE, || {
         limit() > 0
     });
-    wait_for("a limit while requests come fast", DEADLINE, || {
-        for _ in 0..1_000 {
-            statfs(&root).expect("statfs");
-        }
-        limit() == 0
-    });
+    wait_for("a limit while requests come fast", DEADLINE, set_by_a_burst);
     wait_for("no limit when they have ended", DEADLINE, || limit() > 0);
     // A second burst is noticed as the first was.
-    wait_for("a limit again", DEADLINE, || {
-        for _ in 0..1_000 {
-            statfs(&root).expect("statfs");
-        }
-        limit() == 0
-    });
+    wait_for("a limit again", DEADLINE, set_by_a_burst);
     drop(mount);
     wait_for("no limit without the mount", DEADLINE, || limit() > 0);
 }

@@ -70,13 +70,18 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Why there can be no limit here; looks only.
-pub(super) fn obstacle() -> Option<String> {
+/// The kernel's limit, where it can be of use.
+fn useful() -> io::Result<Limit> {
     if std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1) {
-        return Some("with one processor nobody is woken on another".to_owned());
+        let why = "with one processor nobody is woken on another";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }
-    let error = Limit::open(Path::new(DEVICE)).err()?;
-    Some(error.to_string())
+    Limit::open(Path::new(DEVICE))
+}
+
+/// Why there can be no limit here; looks only.
+pub(super) fn obstacle() -> Option<io::Error> {
+    useful().err()
 }
 
 /// The thread that sets the limit and takes it back. Ends when dropped.
@@ -92,23 +97,20 @@ pub(super) fn of(fs: &Arc<DynamicFS>) -> (Option<AwakeProcessors>, Option<Negoti
         return (None, None);
     }
     let reported = |granted: &str| Negotiated::limit("cpu_latency_qos", "0 us", granted);
-    let refused = |why: String| (None, Some(reported("no").because(why)));
-    if let Some(why) = obstacle() {
-        return refused(why);
-    }
-    match AwakeProcessors::start(fs, Path::new(DEVICE)) {
+    match useful().and_then(|limit| AwakeProcessors::start(fs, limit)) {
         Ok(awake) => (
             Some(awake),
             Some(reported("0 us").because("while requests come fast")),
         ),
-        Err(error) => refused(error.to_string()),
+        Err(error) => (None, Some(reported("no").because(error.to_string()))),
     }
 }
 
 impl AwakeProcessors {
-    fn start(fs: &Arc<DynamicFS>, device: &Path) -> io::Result<AwakeProcessors> {
-        let mut limit = Limit::open(device)?;
-        limit.obeys().map_err(|error| named(device, &error))?;
+    fn start(fs: &Arc<DynamicFS>, mut limit: Limit) -> io::Result<AwakeProcessors> {
+        limit
+            .obeys()
+            .map_err(|error| named(Path::new(DEVICE), &error))?;
         let watched = fs.clone();
         let thread = std::thread::Builder::new()
             .name("dynamicfs-awake".into())

@@ -289,7 +289,7 @@ fn outlook(preset: Preset, found: &Diagnosis) -> PresetOutlook {
     {
         outlook.missing.push(Missing::new(
             "cpu_latency_qos",
-            why,
+            why.to_string(),
             "mount as root, on a machine with several processors",
         ));
     }

@@ -42,18 +42,18 @@ impl Contestant {
 
     /// A preset, mounted by that command.
     pub fn preset(preset: Preset, command: &Dynamicfs) -> Self {
-        Contestant(Server::Preset {
-            preset,
-            change: None,
-            command: command.clone(),
-        })
+        Self::changed(preset, None, command)
     }
 
     /// A preset with other mount options, by which it is called: `open=stateless`.
     pub fn variant(preset: Preset, change: &str, command: &Dynamicfs) -> Self {
+        Self::changed(preset, Some(change), command)
+    }
+
+    fn changed(preset: Preset, change: Option<&str>, command: &Dynamicfs) -> Self {
         Contestant(Server::Preset {
             preset,
-            change: Some(change.to_owned()),
+            change: change.map(str::to_owned),
             command: command.clone(),
         })
     }

@@ -4,10 +4,9 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use super::daemons::POLL;
+use crate::process::poll_until;
 
 const DEVICE: &str = "/dev/cpu_dma_latency";
 
@@ -20,10 +19,8 @@ pub(super) fn wait_until_lifted() {
 }
 
 fn wait(device: &Path, patience: Duration) {
-    let deadline = Instant::now() + patience;
-    while limit(device) == Some(0) && Instant::now() < deadline {
-        thread::sleep(POLL);
-    }
+    // In vain or not, the turn begins.
+    let _ = poll_until(Instant::now() + patience, || Ok(limit(device) != Some(0)));
 }
 
 /// In microseconds; `None` where the kernel has no such limit.

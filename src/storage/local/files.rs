@@ -132,8 +132,8 @@ pub(super) fn create(
         };
         match created {
             Ok(fd) => {
-                let entry = storage.entry_of_fd(fd.as_fd(), Some((parent.clone(), name)))?;
-                let node = storage.inodes.get(entry.attr.ino)?;
+                let location = Some((parent.clone(), name));
+                let (node, entry) = storage.node_of_fd(fd.as_fd(), location)?;
                 return Ok((entry, storage.insert_file(&node, fd, is_writable(flags))));
             }
             Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => {}
@@ -185,9 +185,10 @@ pub(super) fn tmpfile(
         let open = || rustix::fs::openat(&dir, c".", backing, mode);
         storage.descriptors.with_room(open)?
     };
-    let entry = storage.entry_of_fd(fd.as_fd(), None)?;
-    let pinned = storage.pin(entry.attr.ino, fd.as_fd());
-    let opened = pinned.map(|node| storage.insert_file(&node, fd, is_writable(flags)));
+    let (node, entry) = storage.node_of_fd(fd.as_fd(), None)?;
+    let opened = storage
+        .pin(&node, fd.as_fd())
+        .map(|()| storage.insert_file(&node, fd, is_writable(flags)));
     match opened {
         Ok(fh) => Ok((entry, fh)),
         Err(error) => {
@@ -199,11 +200,10 @@ pub(super) fn tmpfile(
 
 impl LocalStorage {
     /// Keeps an inode without a name within reach, until the kernel forgets it.
-    fn pin(&self, ino: Ino, fd: BorrowedFd<'_>) -> Result<Arc<Node>> {
-        let node = self.inodes.get(ino)?;
+    fn pin(&self, node: &Node, fd: BorrowedFd<'_>) -> Result<()> {
         let pinned = self.descriptors.with_room(|| reopen(fd, OFlags::PATH))?;
         *node.pinned.lock() = Some(Arc::new(pinned));
-        Ok(node)
+        Ok(())
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) struct Node {
     /// Set when nothing else leads to the inode: the root, and what was removed.
     pub(super) pinned: Mutex<Option<Arc<OwnedFd>>>,
     /// The file that was opened last on this inode, for as long as it is open.
-    pub(super) opened: Mutex<Weak<OwnedFd>>,
+    opened: Mutex<Weak<OwnedFd>>,
     /// Of a directory: how its names are compared.
     pub(super) folding: Folding,
     /// Changed only under the lock of the key's shard.
@@ -85,6 +85,16 @@ impl Node {
     /// Is `stat` of this very inode?
     pub(super) fn is(&self, stat: &Statx) -> bool {
         self.key == Key::of(stat) && self.birth == Birth::of(stat)
+    }
+
+    /// A file that is open on it.
+    pub(super) fn open_file(&self) -> Option<Arc<OwnedFd>> {
+        self.opened.lock().upgrade()
+    }
+
+    /// `file` is open on it from now on, as long as others hold it.
+    pub(super) fn is_opened_by(&self, file: &Arc<OwnedFd>) {
+        *self.opened.lock() = Arc::downgrade(file);
     }
 }
 

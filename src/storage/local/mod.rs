@@ -293,14 +293,13 @@ impl LocalStorage {
     /// A descriptor of an inode, for attributes: that of an open file where there is one, which costs nothing.
     /// Not to be kept: the file would stay open with it.
     fn any_fd(&self, node: &Arc<Node>) -> Result<Arc<OwnedFd>> {
-        let opened = node.opened.lock().upgrade();
-        opened.map_or_else(|| self.fd(node), Ok)
+        node.open_file().map_or_else(|| self.fd(node), Ok)
     }
 
     /// A file is open on an inode from now on.
     fn insert_file(&self, node: &Node, fd: OwnedFd, writable: bool) -> Fh {
         let fd = Arc::new(fd);
-        *node.opened.lock() = Arc::downgrade(&fd);
+        node.is_opened_by(&fd);
         self.files.insert(OpenFile { fd, writable })
     }
 

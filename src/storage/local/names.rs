@@ -138,6 +138,15 @@ impl LocalStorage {
         fd: BorrowedFd<'_>,
         location: Option<(Arc<Node>, &OsStr)>,
     ) -> Result<Entry> {
+        self.node_of_fd(fd, location).map(|(_, entry)| entry)
+    }
+
+    /// The same, with the inode itself.
+    pub(super) fn node_of_fd(
+        &self,
+        fd: BorrowedFd<'_>,
+        location: Option<(Arc<Node>, &OsStr)>,
+    ) -> Result<(Arc<Node>, Entry)> {
         let found = stat(fd, c"")?;
         let parent = location.as_ref().map(|(parent, _)| parent.clone());
         let node = match self.inodes.find_counted(&found) {
@@ -164,10 +173,11 @@ impl LocalStorage {
             }
         };
         let entry = Entry::new(attr_of(node.id, &found)?, node.generation);
-        Ok(match parent {
+        let entry = match parent {
             Some(parent) => self.named(&parent, entry),
             None => entry,
-        })
+        };
+        Ok((node, entry))
     }
 
     /// The entry for what was just made under `name`.

@@ -44,7 +44,7 @@ struct Subject {
 impl Subject {
     fn new(storage: &LocalStorage, ino: Ino) -> Result<Subject> {
         let node = storage.inodes.get(ino)?;
-        if let Some(fd) = node.opened.lock().upgrade() {
+        if let Some(fd) = node.open_file() {
             return Ok(Subject { fd, path: None });
         }
         let fd = storage.fd(&node)?;
