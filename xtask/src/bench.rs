@@ -167,6 +167,10 @@ impl Measure {
         // Before anything is built: a slip of the hand is answered at once.
         let workloads = self.workloads()?;
         let peers = self.peers()?;
+        let variants = self.variants.iter().map(|(_, options)| options.as_str());
+        if let Some(twice) = twice(variants) {
+            bail!("the variant {twice} is given twice, and a variant is called by its options");
+        }
         if let Some(directory) = &self.dir {
             Site::check_directory(directory)?;
         }
@@ -224,10 +228,8 @@ impl Measure {
                     .iter()
                     .map(|peer| peer.parse())
                     .collect::<Result<_>>()?;
-                let mut names: Vec<&str> = peers.iter().map(Peer::name).collect();
-                names.sort_unstable();
-                if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                    bail!("the peer {} is given twice", twice[0]);
+                if let Some(twice) = twice(peers.iter().map(Peer::name)) {
+                    bail!("the peer {twice} is given twice");
                 }
                 Ok(peers)
             }
@@ -256,6 +258,14 @@ impl Measure {
             paths.target.join("bench").join(now().replace(':', "-"))
         })
     }
+}
+
+/// A name that comes more than once.
+fn twice<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    let pair = names.windows(2).find(|pair| pair[0] == pair[1])?;
+    Some(pair[0])
 }
 
 /// The command as it is built in this checkout.
