@@ -81,7 +81,7 @@ pub(crate) struct MountArgs {
     /// Directory to serve, or memory:[SIZE] for a file system in memory
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
-    /// Directory to mount on
+    /// Directory to mount on, or /dev/fd/N for a connection that was mounted by whoever started this command
     #[arg(value_name = "MNT")]
     pub(crate) mountpoint: PathBuf,
     /// Where the settings start from: balanced, high-performance, safe, baseline

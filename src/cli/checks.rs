@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::config::Resolved;
-use crate::mount::{doctor, table};
+use crate::mount::{Given, doctor, table};
 use crate::transport::Negotiated;
 
 use super::exit::{Exit, Failure};
@@ -34,6 +34,16 @@ pub(super) fn source(path: &Path) -> Result<PathBuf, Failure> {
         ))),
         Err(error) => Err(unusable(format_args!("source {shown}: {error}"))),
     }
+}
+
+/// The connection that the mountpoint names, where it is no path.
+pub(super) fn given(path: &Path) -> Result<Option<Given>, Failure> {
+    Given::named(path).transpose().map_err(|error| {
+        unusable(format_args!(
+            "mountpoint {}: {error}; give the number of a descriptor of /dev/fuse that is open here",
+            path.display()
+        ))
+    })
 }
 
 /// The directory to mount on, absolute.

@@ -1,6 +1,6 @@
 //! From arguments to a mount that can be made: configuration, source, mountpoint, options.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::{
     ConfigErrors, Layers, MountOption, Origin, ParsedOptions, Resolved, merge_mount_options,
@@ -35,6 +35,7 @@ impl std::fmt::Display for Source {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) source: Source,
+    /// Absolute and without symbolic links, or `/dev/fd/N`.
     pub(crate) mountpoint: PathBuf,
     pub(crate) resolved: Resolved,
     pub(crate) options: Vec<MountOption>,
@@ -50,12 +51,28 @@ pub(crate) fn prepare(args: &MountArgs) -> Result<Prepared, Failure> {
         configuration(args).map_err(|errors| Failure::new(Exit::Usage, errors))?;
     let source = source(args)?;
     let mut warnings = Vec::new();
-    let mountpoint = checks::mountpoint(&args.mountpoint, &mut warnings)?;
-    if let Source::Directory(source) = &source {
-        checks::apart(source, &mountpoint)?;
+    let given = checks::given(&args.mountpoint)?;
+    let (mountpoint, seen_at) = match &given {
+        Some(given) => (
+            args.mountpoint.clone(),
+            given.mountpoint().map(Path::to_owned),
+        ),
+        None => {
+            let found = checks::mountpoint(&args.mountpoint, &mut warnings)?;
+            (found.clone(), Some(found))
+        }
+    };
+    if let (Source::Directory(source), Some(at)) = (&source, &seen_at) {
+        checks::apart(source, at)?;
     }
-    checks::fuse()?;
-    let given_up = checks::allow_other(&mut resolved)?;
+    let given_up = match given {
+        // Mounted already, with what its maker was allowed to.
+        Some(_) => None,
+        None => {
+            checks::fuse()?;
+            checks::allow_other(&mut resolved)?
+        }
+    };
     let mut given = vec![MountOption::FSName(source.to_string())];
     given.extend(parsed.mount_options);
     if args.read_only {

@@ -37,8 +37,9 @@ pub(crate) fn serve(
     let handle = mount::spawn(fs, &prepared.mountpoint, &prepared.options)
         .map_err(|error| cannot_mount(&prepared.mountpoint, error))?;
     // From here on, leaving drops the handle, and that unmounts.
+    let mountpoint = handle.mountpoint().to_owned();
     let server = runtime
-        .listen(&prepared.mountpoint, answerer(&prepared, &handle))
+        .listen(&mountpoint, answerer(&prepared, &handle))
         .map_err(|error| {
             let path = runtime.path().display();
             Failure::new(
@@ -46,7 +47,7 @@ pub(crate) fn serve(
                 format_args!("cannot listen in {path}: {error}"),
             )
         })?;
-    rustix::fs::statfs(&prepared.mountpoint).map_err(|error| {
+    rustix::fs::statfs(&mountpoint).map_err(|error| {
         Failure::new(
             Exit::Failed,
             format_args!("the mount does not answer: {error}"),
@@ -59,11 +60,11 @@ pub(crate) fn serve(
             format_args!("nobody waits for the mount any more: {error}"),
         )
     })?;
-    tracing::info!(source = %prepared.source, mountpoint = %prepared.mountpoint.display(), "mounted");
+    tracing::info!(source = %prepared.source, mountpoint = %mountpoint.display(), "mounted");
     let served = handle.wait();
     watcher.close();
     drop(server);
-    tracing::info!(mountpoint = %prepared.mountpoint.display(), "unmounted");
+    tracing::info!(mountpoint = %mountpoint.display(), "unmounted");
     served.map_err(|error| Failure::new(Exit::Failed, error))
 }
 
@@ -85,7 +86,11 @@ fn storage(prepared: &Prepared) -> Result<Box<dyn FilesystemInterface>, Failure>
 
 fn cannot_mount(mountpoint: &Path, error: MountError) -> Failure {
     let exit = match &error {
-        MountError::Transport(TransportError::Option { .. }) => Exit::Usage,
+        MountError::Transport(
+            TransportError::Option { .. }
+            | TransportError::Mounted { .. }
+            | TransportError::Given { .. },
+        ) => Exit::Usage,
         MountError::Transport(TransportError::Mount(source)) => match source.kind() {
             // EBUSY and the like are about the place, not about rights.
             io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => Exit::NoFuse,
@@ -154,7 +159,7 @@ fn status(prepared: &Prepared, handle: &MountHandle) -> MountStatus {
     MountStatus {
         pid: rustix::process::getpid().as_raw_nonzero().get(),
         source: prepared.source.to_string(),
-        mountpoint: prepared.mountpoint.clone(),
+        mountpoint: handle.mountpoint().to_owned(),
         started: now.map_or(0, |since| since.as_secs()),
         preset: prepared.resolved.preset.to_string(),
         preset_origin: prepared.resolved.preset_origin.to_string(),

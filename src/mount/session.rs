@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
 
-use super::unmount::{UnmountError, UnmountMode, unmount};
+use super::place::{Given, Place};
+use super::unmount::{UnmountError, UnmountMode};
 use crate::config::{ConfigErrors, MountOption};
 use crate::filesystem::DynamicFS;
 use crate::stats::Snapshot;
@@ -30,6 +31,23 @@ pub enum MountError {
         "cannot watch for changes behind the mount: {0}; leave watch out, and choose lifetimes that bound how stale things may be"
     )]
     Watch(#[source] std::io::Error),
+    /// The connection that was given as mountpoint cannot be looked at.
+    #[error("{}: {source}; give the number of a descriptor of /dev/fuse that is open here", .mountpoint.display())]
+    Given {
+        /// The mountpoint as given.
+        mountpoint: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The connection that was given lets others in, and nobody would check what they may.
+    #[error(
+        "{} was mounted with allow_other and without default_permissions, so nobody would check permissions; mount it with both, or set default_permissions=false, and the storage checks",
+        .mountpoint.display()
+    )]
+    Unchecked {
+        /// Where it is mounted.
+        mountpoint: PathBuf,
+    },
     /// The serving thread could not be started.
     #[error("cannot start a thread to serve the mount: {0}")]
     Thread(#[source] std::io::Error),
@@ -82,6 +100,12 @@ pub fn mount(fs: DynamicFS, mountpoint: &Path, options: &[MountOption]) -> Resul
 ///
 /// The mount answers when this returns. Dropping the handle unmounts.
 ///
+/// The mountpoint `/dev/fd/N` is a connection that somebody else has mounted and whose `/dev/fuse` is open here
+/// under the number N: nothing is mounted then, and the descriptor stays the caller's to close. Where that mount is
+/// in sight it is as any other; where not, dropping the handle only ends the service (see [`given`]).
+///
+/// [`given`]: crate::transport::given
+///
 /// # Errors
 /// See [`MountError`]; nothing is mounted then.
 pub fn spawn(
@@ -90,6 +114,14 @@ pub fn spawn(
     options: &[MountOption],
 ) -> Result<MountHandle, MountError> {
     fs.config().validate()?;
+    let given = Given::named(mountpoint).transpose();
+    let given = given.map_err(|source| MountError::Given {
+        mountpoint: mountpoint.to_owned(),
+        source,
+    })?;
+    if let Some(given) = &given {
+        take_over(&mut fs, given)?;
+    }
     let options = in_force(&mut fs, options);
     let fs = Arc::new(fs);
     let transport = transport::of(fs.config().transport);
@@ -98,23 +130,43 @@ pub fn spawn(
     let watched = watch(&fs)?;
     let (awake, latency) = cpu_latency::of(&fs);
     let negotiation = session.negotiation().clone();
+    let place = Place::new(mountpoint, given.as_ref(), session.ender());
     let thread = std::thread::Builder::new()
         .name("dynamicfs-serve".into())
         .spawn(move || session.serve())
         .map_err(MountError::Thread)?;
-    let readahead = report::raise_readahead(&fs, mountpoint);
+    let readahead = place
+        .is_in_sight()
+        .then(|| report::raise_readahead(&fs, place.path()));
+    let unseen = given.and_then(|given| given.unseen());
     Ok(MountHandle {
         report: report::assemble(
             transport.name(),
             &fs,
             negotiation,
-            readahead.into_iter().chain(watched).chain(latency),
+            [readahead.flatten(), watched, latency, unseen]
+                .into_iter()
+                .flatten(),
         ),
         fs,
-        mountpoint: mountpoint.to_owned(),
+        place,
         thread: Some(thread),
         _awake: awake,
     })
+}
+
+/// Brings a filesystem into line with the mount that somebody else has made for it.
+fn take_over(fs: &mut DynamicFS, given: &Given) -> Result<(), MountError> {
+    if given.lets_others_in() {
+        fs.let_others_in();
+    }
+    match given.mountpoint() {
+        Some(mountpoint) if fs.config().default_permissions && given.is_unchecked() => {
+            let mountpoint = mountpoint.to_owned();
+            Err(MountError::Unchecked { mountpoint })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The options without those that have nothing to do. `default_permissions` has the kernel ask for the
@@ -154,7 +206,7 @@ fn watch(fs: &Arc<DynamicFS>) -> Result<Option<Negotiated>, MountError> {
 pub struct MountHandle {
     fs: Arc<DynamicFS>,
     report: MountReport,
-    mountpoint: PathBuf,
+    place: Place,
     thread: Option<JoinHandle<Result<(), TransportError>>>,
     _awake: Option<AwakeProcessors>,
 }
@@ -186,10 +238,16 @@ impl MountHandle {
         &self.fs
     }
 
+    /// Where it is mounted. For a connection that was given and whose mount is out of sight, the descriptor
+    /// by a name that is its own on this machine: `/proc/PID/fd/N`.
+    pub fn mountpoint(&self) -> &Path {
+        self.place.path()
+    }
+
     /// Something to unmount with from another thread.
     pub fn unmounter(&self) -> Unmounter {
         Unmounter {
-            mountpoint: self.mountpoint.clone(),
+            place: self.place.clone(),
         }
     }
 
@@ -207,7 +265,7 @@ impl MountHandle {
     /// [`UnmountError::Busy`] leaves the mount as it is, but gives up the handle: it is then
     /// detached and ends with its last user.
     pub fn unmount(mut self) -> Result<(), MountError> {
-        unmount(&self.mountpoint, UnmountMode::Normal)?;
+        self.place.leave(UnmountMode::Normal)?;
         self.join()
     }
 
@@ -226,10 +284,10 @@ impl Drop for MountHandle {
             if thread.is_finished() {
                 return;
             }
-            if let Err(error) = unmount(&self.mountpoint, UnmountMode::Lazy) {
+            if let Err(error) = self.place.leave(UnmountMode::Lazy) {
                 tracing::warn!(%error, "a mount outlives its handle");
             } else if thread.join().is_err() {
-                tracing::error!("the thread that served {:?} panicked", self.mountpoint);
+                tracing::error!("the thread that served {:?} panicked", self.place);
             }
         }
     }
@@ -238,15 +296,15 @@ impl Drop for MountHandle {
 /// Unmounts from another thread, in a signal loop say.
 #[derive(Debug, Clone)]
 pub struct Unmounter {
-    mountpoint: PathBuf,
+    place: Place,
 }
 
 impl Unmounter {
-    /// Unmounts; [`MountHandle::wait`] then returns.
+    /// Unmounts, or ends the service of a mount that is out of reach; [`MountHandle::wait`] then returns.
     ///
     /// # Errors
     /// See [`UnmountError`].
     pub fn unmount(&self, mode: UnmountMode) -> Result<(), UnmountError> {
-        unmount(&self.mountpoint, mode)
+        self.place.leave(mode)
     }
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use crate::config::MountOption;
+
 /// The type under which our mounts stand in the table.
 pub const FS_TYPE: &str = "fuse.dynamicfs";
 
@@ -19,12 +21,22 @@ pub struct TableEntry {
     pub fs_type: String,
     /// The first column of `/proc/mounts`.
     pub source: OsString,
+    /// Major and minor number of the device that stat(2) shows in it.
+    pub device: (u32, u32),
+    /// The options of the file system itself, separated by commas.
+    pub options: String,
 }
 
 impl TableEntry {
     /// Whether it is a mount of this library, by its type.
     pub fn is_ours(&self) -> bool {
         self.fs_type == FS_TYPE
+    }
+
+    /// Whether the file system has this option.
+    pub fn has(&self, option: &MountOption) -> bool {
+        let option = option.to_string();
+        self.options.split(',').any(|word| word == option)
     }
 
     /// Whether the daemon behind a FUSE mount is gone: every access then says `ENOTCONN`.
@@ -103,12 +115,17 @@ pub fn resolve_mountpoint(path: &Path) -> io::Result<PathBuf> {
 
 fn entry(line: &[u8]) -> Option<TableEntry> {
     let mut fields = line.split(|&byte| byte == b' ');
-    let mountpoint = fields.nth(4)?;
+    let device = fields.nth(2).map(String::from_utf8_lossy)?;
+    let (major, minor) = device.split_once(':')?;
+    let mountpoint = fields.nth(1)?;
     // Optional fields end with a lone dash.
     fields.find(|field| *field == b"-")?;
     let fs_type = fields.next()?;
     let source = fields.next()?;
+    let options = fields.next()?;
     Some(TableEntry {
+        device: (major.parse().ok()?, minor.parse().ok()?),
+        options: String::from_utf8_lossy(&unescape(options)).into_owned(),
         mountpoint: OsString::from_vec(unescape(mountpoint)).into(),
         fs_type: String::from_utf8_lossy(&unescape(fs_type)).into_owned(),
         source: OsString::from_vec(unescape(source)),
@@ -150,6 +167,8 @@ mod tests {
         assert_eq!(found.mountpoint, Path::new("/mnt/a b\\"));
         assert_eq!(found.source, "/s\tt");
         assert!(found.is_ours());
+        assert_eq!(found.device, (98, 0));
+        assert!(found.has(&MountOption::Rw) && !found.has(&MountOption::Ro));
         assert_eq!(entry(b""), None);
     }
 

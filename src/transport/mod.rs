@@ -7,6 +7,7 @@
 mod backing;
 pub mod capability;
 pub mod fuser;
+pub mod given;
 mod handshake;
 mod ioctl;
 #[cfg(target_os = "linux")]
@@ -55,10 +56,12 @@ pub trait Transport {
     /// Why it never asks for a capability, whatever kernel it meets; `None` where it can.
     fn excludes(&self, capability: Capability) -> Option<&'static str>;
 
-    /// Mounts at `mountpoint` and finishes the handshake with the kernel.
+    /// Mounts at `mountpoint`, or takes the connection that it names ([`given`]), and finishes the handshake
+    /// with the kernel.
     ///
     /// # Errors
-    /// What mount(2) or the mount helper said; the mount is then not there.
+    /// What mount(2) or the mount helper said; the mount is then not there. Of a connection that was given:
+    /// it is none, or its mount is not for this transport or these options.
     fn mount(
         &self,
         fs: Arc<DynamicFS>,
@@ -73,6 +76,10 @@ pub trait Session: Send {
     fn negotiation(&self) -> &Negotiation;
     /// A way to send notifications.
     fn notifier(&self) -> Box<dyn KernelNotifier>;
+    /// A way to end the session without unmounting, where the mount was [`given`].
+    fn ender(&self) -> Option<given::Ender> {
+        None
+    }
     /// Serves requests until the mount is gone.
     ///
     /// # Errors
@@ -97,6 +104,22 @@ pub enum TransportError {
     /// The transport belongs to another operating system.
     #[error("the transport {transport} is not for this system; leave the choice to transport=auto")]
     NotHere {
+        /// The transport.
+        transport: &'static str,
+    },
+    /// A mount option that only mount(2) could have carried out, for a connection that was given.
+    #[error(
+        "the mount option {option} is for whoever mounted this connection; leave it out here, and mount with it"
+    )]
+    Mounted {
+        /// The option.
+        option: String,
+    },
+    /// A connection was given, and the transport only serves mounts of its own.
+    #[error(
+        "the transport {transport} cannot serve a connection that is mounted already; leave the choice to transport=auto"
+    )]
+    Given {
         /// The transport.
         transport: &'static str,
     },

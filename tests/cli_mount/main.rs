@@ -4,6 +4,7 @@
 mod command;
 mod daemon;
 mod figures;
+mod given;
 mod helper;
 mod options;
 mod signals;
@@ -50,7 +51,11 @@ struct Daemon(OwnedFd);
 impl Daemon {
     #[track_caller]
     fn of(world: &World, mountpoint: &str) -> Daemon {
-        let pid = status(world, mountpoint)["pid"].as_i64().expect("a pid");
+        Daemon::with_pid(status(world, mountpoint)["pid"].as_i64().expect("a pid"))
+    }
+
+    #[track_caller]
+    fn with_pid(pid: i64) -> Daemon {
         let pid = Pid::from_raw(pid as i32).expect("a pid");
         Daemon(pidfd_open(pid, PidfdFlags::empty()).expect("it lives"))
     }

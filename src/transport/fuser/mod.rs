@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use super::capability::Capability;
-use super::{Negotiation, Session, Transport, TransportError};
+use super::{Negotiation, Session, Transport, TransportError, given};
 use crate::config::MountOption;
 use crate::filesystem::{DynamicFS, KernelNotifier};
 use crate::storage::Ino;
@@ -46,6 +46,10 @@ impl Transport for FuserTransport {
         mountpoint: &Path,
         options: &[MountOption],
     ) -> Result<Box<dyn Session>, TransportError> {
+        if given::descriptor(mountpoint).is_some() {
+            let transport = self.name();
+            return Err(TransportError::Given { transport });
+        }
         options::refuse(options)?;
         let config = options::session_config(fs.config(), options);
         let session = FuserSession::begin(fs, |adapter| {

@@ -5,12 +5,13 @@
 //! | `wire` | the protocol: structures, requests from bytes, answers to bytes |
 //! | `mount`, `helper`, `options` | getting a connection |
 //! | `capabilities`, `session` | the handshake, and what lives as long as the connection |
-//! | `workers`, `device`, `buffer` | the threads that serve it |
+//! | `workers`, `device`, `bell`, `buffer` | the threads that serve it |
 //! | `serve` | requests, one function each |
 //! | `interrupts`, `notify`, `backing` | waits and signals, notifications, backing files |
 //! | `sys` | the system calls without a safe form |
 
 mod backing;
+mod bell;
 mod buffer;
 mod capabilities;
 mod convert;
@@ -34,14 +35,16 @@ pub(super) use session::serve_wire;
 #[doc(hidden)]
 pub use wire::{check_decoder, shaped_body};
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::capability::Capability;
-use super::{Session, Transport, TransportError};
+use super::{Session, Transport, TransportError, given};
 use crate::config::{MountOption, TransportChoice};
 use crate::filesystem::DynamicFS;
 
+use device::Device;
 use mount::Mount;
 use options::Options;
 use session::LinuxSession;
@@ -77,11 +80,29 @@ impl Transport for LinuxTransport {
                 transport: self.name(),
             });
         }
-        let (device, mount) = Mount::make(mountpoint, &options).map_err(TransportError::Mount)?;
         let owner = rustix::process::getuid().as_raw();
         let only = options.only_root_and_owner().then_some(owner);
-        let mut session = LinuxSession::begin(fs, device, only).map_err(TransportError::Mount)?;
+        if let Some(number) = given::descriptor(mountpoint) {
+            if let Some(option) = options.for_mounting() {
+                let option = option.to_string();
+                return Err(TransportError::Mounted { option });
+            }
+            let session =
+                Device::given(number).and_then(|device| LinuxSession::begin(fs, device, only));
+            return Ok(Box::new(session.map_err(not_mounted)?));
+        }
+        let (device, mount) = Mount::make(mountpoint, &options).map_err(TransportError::Mount)?;
+        let mut session =
+            LinuxSession::begin(fs, Device::new(device), only).map_err(TransportError::Mount)?;
         session.attend(mount.keep());
         Ok(Box::new(session))
     }
+}
+
+/// Reading says `EPERM` as long as nothing is mounted with a descriptor.
+fn not_mounted(error: io::Error) -> TransportError {
+    TransportError::Mount(match error.raw_os_error() {
+        Some(libc::EPERM) => io::Error::other("nothing is mounted with this descriptor"),
+        _ => error,
+    })
 }

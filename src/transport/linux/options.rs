@@ -7,12 +7,16 @@ use crate::platform::Platform;
 
 /// What becomes of the options of a mount.
 pub(super) struct Options {
+    /// As they came.
+    given: Vec<MountOption>,
+    /// With those that every mount here has.
     all: Vec<MountOption>,
 }
 
 impl Options {
     pub(super) fn new(config: &OptimizedFUSEConfig, options: &[MountOption]) -> Options {
         Options {
+            given: options.to_vec(),
             all: Platform::Linux.mount_options(config, options).into_owned(),
         }
     }
@@ -37,6 +41,15 @@ impl Options {
     /// the owner alone or all.
     pub(super) fn only_root_and_owner(&self) -> bool {
         self.has(&MountOption::AllowRoot) && !self.has(&MountOption::AllowOther)
+    }
+
+    /// The first option that is carried out by mount(2), and so not for a connection that was given. The
+    /// names in the table of mounts, and who may enter, are as they are there.
+    pub(super) fn for_mounting(&self) -> Option<&MountOption> {
+        self.given.iter().find(|option| {
+            let custom = matches!(option, MountOption::Custom(_));
+            custom || **option == MountOption::AutoUnmount || !flag(option).is_empty()
+        })
     }
 
     /// The first column of `/proc/mounts`.
@@ -159,6 +172,25 @@ mod tests {
             helper.starts_with("fsname=a\\,b,subtype=kind,allow_other,"),
             "{helper}"
         );
+    }
+
+    #[test]
+    fn what_mount_carries_out_is_told_from_what_the_daemon_does() {
+        let ours = options(&[
+            MountOption::FSName("a".into()),
+            MountOption::AllowRoot,
+            MountOption::DefaultPermissions,
+            MountOption::Suid,
+        ]);
+        assert_eq!(ours.for_mounting(), None);
+        for theirs in [
+            MountOption::Ro,
+            MountOption::AutoUnmount,
+            MountOption::Custom("context=x".into()),
+        ] {
+            let options = options(&[MountOption::AllowOther, theirs.clone()]);
+            assert_eq!(options.for_mounting(), Some(&theirs));
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! A connection from its handshake to its end.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::buffer::ReceiveBuffer;
@@ -17,6 +16,7 @@ use crate::filesystem::{DynamicFS, KernelNotifier};
 use crate::storage::Errno;
 use crate::transport::backing::BackingFiles;
 use crate::transport::capability::Capability;
+use crate::transport::given::Ender;
 use crate::transport::{Negotiation, Session, TransportError, handshake};
 
 /// A connection whose handshake is done.
@@ -33,10 +33,9 @@ impl LinuxSession {
     /// where not all are.
     pub(super) fn begin(
         fs: Arc<DynamicFS>,
-        connection: OwnedFd,
+        device: Device,
         only: Option<u32>,
     ) -> io::Result<LinuxSession> {
-        let device = Device::new(connection);
         let (handshake, negotiation) = shake_hands(&fs, &device)?;
         let context = Context {
             fs,
@@ -102,6 +101,10 @@ impl Session for LinuxSession {
         })
     }
 
+    fn ender(&self) -> Option<Ender> {
+        self.context.device.ender()
+    }
+
     fn serve(self: Box<Self>) -> Result<(), TransportError> {
         let LinuxSession {
             context,
@@ -126,7 +129,8 @@ impl Session for LinuxSession {
 
 /// Serves the other end of a connection that is no device, for [`Wire`](crate::transport::Wire).
 #[cfg(any(test, feature = "internals"))]
-pub(in super::super) fn serve_wire(fs: Arc<DynamicFS>, connection: OwnedFd) {
+pub(in super::super) fn serve_wire(fs: Arc<DynamicFS>, connection: std::os::fd::OwnedFd) {
     // The end of the connection is how this one ends, whatever the reason.
-    let _ = LinuxSession::begin(fs, connection, None).map(|session| Box::new(session).serve());
+    let _ = LinuxSession::begin(fs, Device::new(connection), None)
+        .map(|session| Box::new(session).serve());
 }

@@ -1,7 +1,7 @@
 //! The system calls of this transport that have no safe form.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::wire::abi::{BackingMap, DEV_IOC_BACKING_CLOSE, DEV_IOC_BACKING_OPEN, DEV_IOC_CLONE};
 
@@ -17,6 +17,17 @@ pub(super) fn clone_connection(new: BorrowedFd<'_>, session: BorrowedFd<'_>) -> 
         )
     };
     check(result).map(drop)
+}
+
+/// A descriptor of our own for what is open under a number that somebody gave us.
+///
+/// # Errors
+/// `EBADF` where nothing is open under it.
+pub(super) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: a number is all that is passed; the kernel refuses one that nothing is open under.
+    let new = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: the kernel has just made it, so it is nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(new) })
 }
 
 /// Registers a file for passthrough and returns its id in this connection.
