@@ -2,6 +2,7 @@
 //!
 //! None of it sees a file in passthrough: there the kernel reads and writes without asking.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::DynamicFS;
@@ -17,8 +18,19 @@ impl DynamicFS {
     /// Reads into `buf` from `offset`; fewer bytes mean end of file.
     pub fn read(&self, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let n = self.data_path.read(ino, fh, offset, buf)?;
-        self.data_path.run_ahead(ino, fh, offset, n);
+        self.has_read(ino, fh, offset, n);
         Ok(n)
+    }
+
+    /// The kernel file that a [`read`](Self::read) would read from and nothing else, as it is now. Who reads from it tells
+    /// ([`has_read`](Self::has_read)).
+    pub fn file_to_read(&self, ino: Ino, fh: Fh) -> Option<Arc<OwnedFd>> {
+        self.data_path.file_to_read(ino, fh)
+    }
+
+    /// `n` bytes were read from `offset`.
+    pub fn has_read(&self, ino: Ino, fh: Fh, offset: u64, n: usize) {
+        self.data_path.run_ahead(ino, fh, offset, n);
     }
 
     /// Writes and says how many bytes were taken.
@@ -72,6 +84,11 @@ impl DataPath {
             prefetcher,
             storage: storage.clone(),
         }
+    }
+
+    fn file_to_read(&self, ino: Ino, fh: Fh) -> Option<Arc<OwnedFd>> {
+        let caches = self.prefetcher.is_some() || self.write_buffer.is_some();
+        (!caches).then(|| self.storage.file_to_read(ino, fh))?
     }
 
     fn read(&self, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {

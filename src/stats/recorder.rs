@@ -40,6 +40,7 @@ struct Shard {
     answered: AtomicU64,
     ops: Box<[Operation]>,
     read: Bytes,
+    spliced: AtomicU64,
     written: Bytes,
 }
 
@@ -120,6 +121,11 @@ impl Statistics {
         self.shard().read.add(n, self.second());
     }
 
+    /// `n` of the bytes that were handed to the kernel did not pass through memory of this process.
+    pub fn bytes_spliced(&self, n: u64) {
+        self.shard().spliced.fetch_add(n, Relaxed);
+    }
+
     /// `n` bytes of write requests were accepted.
     pub fn bytes_written(&self, n: u64) {
         self.shard().written.add(n, self.second());
@@ -146,6 +152,7 @@ impl Statistics {
         };
         let (bytes_read, recently_read) = sum(|shard| &shard.read);
         let (bytes_written, recently_written) = sum(|shard| &shard.written);
+        let spliced = |shard: &Shard| shard.spliced.load(Relaxed);
         let recent_secs = Window::span(uptime).as_secs_f64();
         Snapshot {
             started: self.started_unix,
@@ -155,6 +162,7 @@ impl Statistics {
                 .filter_map(|&op| self.operation(op))
                 .collect(),
             bytes_read,
+            bytes_spliced: self.shards.iter().map(spliced).sum(),
             bytes_written,
             throughput: Throughput {
                 read: rate(bytes_read, uptime.as_secs_f64()),
@@ -198,6 +206,7 @@ impl Shard {
             answered: AtomicU64::default(),
             ops: Opcode::ALL.iter().map(|_| Operation::default()).collect(),
             read: Bytes::default(),
+            spliced: AtomicU64::default(),
             written: Bytes::default(),
         }
     }
@@ -257,6 +266,7 @@ mod tests {
                         };
                         statistics.record(Opcode::Lookup, Duration::from_micros(5), outcome);
                         statistics.bytes_read(3);
+                        statistics.bytes_spliced(2);
                         statistics.bytes_written(2);
                     }
                 });
@@ -272,6 +282,7 @@ mod tests {
             (snapshot.bytes_read, snapshot.bytes_written),
             (240_000, 160_000)
         );
+        assert_eq!(snapshot.bytes_spliced, 160_000);
         assert!(snapshot.throughput.read > 0.0 && snapshot.throughput.recent_write > 0.0);
     }
 

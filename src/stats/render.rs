@@ -46,6 +46,11 @@ fn figures(snapshot: &Snapshot) -> Vec<Figure> {
             snapshot.bytes_read,
         ),
         counter(
+            "bytes_spliced",
+            "Bytes of them that did not pass through memory of the daemon.",
+            snapshot.bytes_spliced,
+        ),
+        counter(
             "bytes_written",
             "Bytes taken from write requests.",
             snapshot.bytes_written,

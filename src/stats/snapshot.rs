@@ -17,6 +17,9 @@ pub struct Snapshot {
     /// Bytes handed out in answers to read requests. The kernel's own reads (passthrough, page
     /// cache) cause no request and are not in it.
     pub bytes_read: u64,
+    /// Those of them that the kernel took from the backing file itself, splice(2).
+    #[serde(default)]
+    pub bytes_spliced: u64,
     /// Bytes taken from write requests.
     pub bytes_written: u64,
     /// The same per second.

@@ -188,6 +188,13 @@ pub trait FilesystemInterface: Send + Sync {
         None
     }
 
+    /// The kernel file that [`read`](Self::read) reads from, where it does nothing else: a transport may then
+    /// splice(2) from it, and not ask `read`. `None` where there is none, or it cannot be opened; `read` then
+    /// tells why.
+    fn file_to_read(&self, ino: Ino, fh: Fh) -> Option<Arc<OwnedFd>> {
+        None
+    }
+
     /// Reads into `buf` from `offset` (bytes); fewer bytes than asked mean end of file.
     fn read(&self, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
         Err(Errno::NOSYS)

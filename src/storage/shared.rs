@@ -56,6 +56,7 @@ macro_rules! storage_operations {
                 &self, caller: &Caller, parent: Ino, mode: CreateMode, flags: OpenFlags,
             ) -> Result<(Entry, Fh)>;
             fn backing_file(&self, ino: Ino, fh: Fh) -> Option<Arc<OwnedFd>>;
+            fn file_to_read(&self, ino: Ino, fh: Fh) -> Option<Arc<OwnedFd>>;
             fn read(&self, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize>;
             fn write(
                 &self, caller: &Caller, ino: Ino, fh: Fh, offset: u64, data: &[u8], flags: WriteFlags,

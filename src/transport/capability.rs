@@ -83,6 +83,8 @@ capabilities! {
         SetxattrExt => "SETXATTR_EXT",
         /// Names can be expired without being dropped.
         HasExpireOnly => "HAS_EXPIRE_ONLY",
+        /// Data go from a kernel file into an answer without a copy in this process.
+        SpliceWrite => "SPLICE_WRITE",
     }
 }
 
@@ -157,6 +159,10 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
         Capability::DirectIoAllowMmap => {
             when(config.io_mode == IoMode::Direct, "io_mode is not direct")
         }
+        Capability::SpliceWrite => when(
+            storage.kernel_backed,
+            "the storage has no kernel-backed files",
+        ),
         _ => Ask::Yes,
     }
 }

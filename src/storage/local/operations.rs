@@ -133,6 +133,10 @@ impl FilesystemInterface for LocalStorage {
         files::backing_file(self, fh)
     }
 
+    fn file_to_read(&self, ino: Ino, fh: Fh) -> Option<Arc<OwnedFd>> {
+        self.readable(ino, fh).ok()
+    }
+
     fn read(&self, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
         files::read(self, ino, fh, offset, buf)
     }

@@ -33,7 +33,8 @@ pub(super) fn flag(capability: Capability) -> Result<InitFlags, &'static str> {
         | Capability::MaxPages
         | Capability::ExportSupport
         | Capability::SetxattrExt
-        | Capability::HasExpireOnly => {
+        | Capability::HasExpireOnly
+        | Capability::SpliceWrite => {
             return Err("fuser decides the form of messages itself");
         }
     })

@@ -4,6 +4,7 @@ use std::io;
 
 use zerocopy::FromZeros;
 
+use super::splice::Pipe;
 use super::wire::WRITE_HEAD;
 use super::wire::abi::MIN_READ_BUFFER;
 
@@ -68,6 +69,21 @@ impl AnswerBuffer {
             self.0 = Pages::new(bytes)?;
         }
         Ok(&mut self.0.bytes()[..bytes])
+    }
+}
+
+/// What a worker gathers answers in.
+pub(super) struct Buffers {
+    pub(super) answer: AnswerBuffer,
+    pub(super) pipe: Pipe,
+}
+
+impl Buffers {
+    pub(super) fn new() -> Buffers {
+        Buffers {
+            answer: AnswerBuffer::new(),
+            pipe: Pipe::default(),
+        }
     }
 }
 

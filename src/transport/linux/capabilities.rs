@@ -33,6 +33,7 @@ pub(super) fn flag(capability: Capability) -> InitFlags {
         Capability::ExportSupport => InitFlags::EXPORT_SUPPORT,
         Capability::SetxattrExt => InitFlags::SETXATTR_EXT,
         Capability::HasExpireOnly => InitFlags::HAS_EXPIRE_ONLY,
+        Capability::SpliceWrite => InitFlags::SPLICE_WRITE,
     }
 }
 

@@ -46,9 +46,7 @@ impl Device {
     /// Nothing is open under the number, or something else.
     pub(super) fn given(number: RawFd) -> io::Result<Device> {
         let connection = sys::duplicate(number)?;
-        let found = rustix::fs::fstat(&connection)?;
-        let is_device = FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice;
-        if !is_device || found.st_rdev != rustix::fs::makedev(MAJOR, MINOR) {
+        if !is_fuse(connection.as_fd()) {
             let text = format!("descriptor {number} is not an open {PATH}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
@@ -65,6 +63,11 @@ impl Device {
             connection,
             wait: Some(wait),
         })
+    }
+
+    /// Whether it is the device, and not a socket in its place.
+    pub(super) fn is_fuse(&self) -> bool {
+        is_fuse(self.as_fd())
     }
 
     /// What ends the workers although the connection lasts; `None` where they wait for its end alone.
@@ -129,6 +132,13 @@ impl Device {
     pub(super) fn send(&self, message: &[IoSlice<'_>]) -> rustix::io::Result<()> {
         rustix::io::writev(&self.connection, message).map(drop)
     }
+}
+
+fn is_fuse(file: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(file).is_ok_and(|found| {
+        FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice
+            && found.st_rdev == rustix::fs::makedev(MAJOR, MINOR)
+    })
 }
 
 impl AsFd for Device {

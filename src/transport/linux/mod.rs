@@ -5,7 +5,7 @@
 //! | `wire` | the protocol: structures, requests from bytes, answers to bytes |
 //! | `mount`, `helper`, `options` | getting a connection |
 //! | `capabilities`, `session` | the handshake, and what lives as long as the connection |
-//! | `workers`, `device`, `bell`, `buffer` | the threads that serve it |
+//! | `workers`, `device`, `bell`, `buffer`, `splice` | the threads that serve it |
 //! | `serve` | requests, one function each |
 //! | `interrupts`, `notify`, `backing` | waits and signals, notifications, backing files |
 //! | `sys` | the system calls without a safe form |
@@ -23,6 +23,7 @@ mod notify;
 mod options;
 mod serve;
 mod session;
+mod splice;
 mod sys;
 #[cfg(test)]
 mod tests;

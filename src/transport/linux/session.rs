@@ -38,6 +38,7 @@ impl LinuxSession {
     ) -> io::Result<LinuxSession> {
         let (handshake, negotiation) = shake_hands(&fs, &device)?;
         let context = Context {
+            splices: handshake.takes(InitFlags::SPLICE_WRITE) && device.is_fuse(),
             fs,
             device: Arc::new(device),
             dialect: Dialect {

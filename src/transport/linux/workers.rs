@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::buffer::{AnswerBuffer, ReceiveBuffer};
+use super::buffer::{Buffers, ReceiveBuffer};
 use super::device::Device;
 use super::serve::{self, Context};
 
@@ -127,7 +127,7 @@ struct Worker<'a> {
     workers: &'a Arc<Workers>,
     device: Arc<Device>,
     received: ReceiveBuffer,
-    answer: AnswerBuffer,
+    buffers: Buffers,
     surplus: Surplus,
 }
 
@@ -135,7 +135,7 @@ impl<'a> Worker<'a> {
     fn new(workers: &'a Arc<Workers>, device: Arc<Device>) -> io::Result<Worker<'a>> {
         Ok(Worker {
             received: ReceiveBuffer::new(workers.max_write)?,
-            answer: AnswerBuffer::new(),
+            buffers: Buffers::new(),
             surplus: Surplus::default(),
             workers,
             device,
@@ -157,7 +157,7 @@ impl<'a> Worker<'a> {
             }
             let message = &self.received.room()[..len];
             let (context, device) = (&self.workers.context, &self.device);
-            serve::message(context, device, &mut self.answer, message);
+            serve::message(context, device, &mut self.buffers, message);
             if self.surplus.lasts(others, Instant::now) {
                 return Ok(());
             }

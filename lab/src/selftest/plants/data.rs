@@ -1,5 +1,8 @@
 //! Faults of the contents of files.
 
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
 use rustix::fs::{FallocateFlags, OFlags};
 
 use super::prelude::*;
@@ -168,6 +171,11 @@ impl Bug for ReadNotContinued {
     fn read(&self, inner: &Inner, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let len = buf.len().min(64 << 10);
         inner.read(ino, fh, offset, &mut buf[..len])
+    }
+
+    /// A transport would otherwise read past this fault.
+    fn file_to_read(&self, _: &Inner, _: Ino, _: Fh) -> Option<Arc<OwnedFd>> {
+        None
     }
 }
 

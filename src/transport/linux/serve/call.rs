@@ -1,6 +1,6 @@
 //! A request that is being served, and the ways to answer it.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +11,8 @@ use super::super::backing::BackingId;
 use super::super::convert;
 use super::super::device::Device;
 use super::super::interrupts::Interrupts;
-use super::super::wire::abi::InHeader;
+use super::super::splice::Pipe;
+use super::super::wire::abi::{InHeader, OutHeader};
 use super::super::wire::{Dialect, Operation, Reply};
 use crate::filesystem::{DynamicFS, Opened};
 use crate::stats::Opcode;
@@ -25,6 +26,8 @@ pub(in super::super) struct Context {
     pub(in super::super) device: Arc<Device>,
     /// The form of requests.
     pub(in super::super) dialect: Dialect,
+    /// Whether answers may be spliced into the device.
+    pub(in super::super) splices: bool,
     /// The one user besides root who is served, where not all are.
     pub(in super::super) only: Option<u32>,
     pub(in super::super) backing: BackingFiles<BackingId>,
@@ -138,6 +141,12 @@ impl<'a> Call<'a> {
         send(self.device, self.unique(), reply);
     }
 
+    /// Answers with the `len` bytes of data that are in a pipe, behind their header.
+    pub(super) fn reply_spliced(&self, pipe: &mut Pipe, len: usize) {
+        let sent = pipe.send(self.device.as_fd(), size_of::<OutHeader>() + len);
+        settle(self.device, self.unique(), sent);
+    }
+
     /// Registers the backing file of an open that wants passthrough.
     pub(super) fn register(&self, ino: Ino, opened: &mut Opened) -> Option<u32> {
         let context = self.context;
@@ -150,7 +159,12 @@ impl<'a> Call<'a> {
 /// Sends the answer to the request `unique`. If the device refuses its form, the caller is told of an error instead of being
 /// left to wait.
 pub(super) fn send(device: &Device, unique: u64, reply: &Reply<'_>) {
-    match device.send(&reply.slices()) {
+    settle(device, unique, device.send(&reply.slices()));
+}
+
+/// What becomes of an answer.
+fn settle(device: &Device, unique: u64, sent: std::result::Result<(), Os>) {
+    match sent {
         // Aborted or unmounted: nobody waits.
         Ok(()) | Err(Os::NOENT | Os::NODEV | Os::CONNABORTED | Os::PIPE) => {}
         Err(error) => {

@@ -1,29 +1,82 @@
 //! Operations on the contents of open files.
 
-use super::super::buffer::AnswerBuffer;
+use std::os::fd::AsFd;
+
+use super::super::buffer::Buffers;
+use super::super::splice::{self, Pipe};
 use super::super::wire::Reply;
 use super::super::wire::abi::{
     self, CopyFileRangeIn, CopyFileRangeOut, FallocateIn, LseekIn, LseekOut, ReadIn, WriteIn,
     WriteOut,
 };
 use super::call::Call;
+use crate::filesystem::DynamicFS;
 use crate::platform::FallocateFlags;
 use crate::stats::Opcode;
 use crate::storage::{Errno, Result, SeekTo, WriteFlags};
 
-pub(super) fn read(call: &Call<'_>, args: &ReadIn, buffer: &mut AnswerBuffer) {
-    let Ok(room) = buffer.room(args.size as usize) else {
+pub(super) fn read(call: &Call<'_>, args: &ReadIn, buffers: &mut Buffers) {
+    let size = args.size as usize;
+    let Ok(room) = buffers.answer.room(size) else {
         return call.fail(Errno::NOMEM);
     };
-    let outcome = call.run(Opcode::Read, |fs, _| {
-        fs.read(call.ino(), args.fh, args.offset, room)
-    });
-    match outcome {
-        Ok(n) => {
-            call.context.fs.statistics().bytes_read(n as u64);
-            call.reply(&Reply::data(call.unique(), &room[..n]));
+    let pipe = (call.context.splices && size >= splice::FROM).then_some(&mut buffers.pipe);
+    match call.run(Opcode::Read, |fs, _| gather(call, fs, args, room, pipe)) {
+        Ok(data) => {
+            let statistics = call.context.fs.statistics();
+            statistics.bytes_read(data.len() as u64);
+            match data {
+                Gathered::InRoom(n) => call.reply(&Reply::data(call.unique(), &room[..n])),
+                Gathered::InPipe(n) => {
+                    statistics.bytes_spliced(n as u64);
+                    call.reply_spliced(&mut buffers.pipe, n);
+                }
+            }
         }
         Err(error) => call.fail(error),
+    }
+}
+
+/// Where the data of a READ are, and how many bytes.
+enum Gathered {
+    InRoom(usize),
+    InPipe(usize),
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        match *self {
+            Gathered::InRoom(n) | Gathered::InPipe(n) => n,
+        }
+    }
+}
+
+/// Into `pipe` where it can be, otherwise into `room`.
+fn gather(
+    call: &Call<'_>,
+    fs: &DynamicFS,
+    args: &ReadIn,
+    room: &mut [u8],
+    pipe: Option<&mut Pipe>,
+) -> Result<Gathered> {
+    let (ino, fh, offset) = (call.ino(), args.fh, args.offset);
+    let spliced = pipe.and_then(|pipe| {
+        let file = fs.file_to_read(ino, fh)?;
+        let header = Reply::before_data(call.unique(), room.len());
+        let filled = pipe.fill(&header.slices(), file.as_fd(), offset, room.len());
+        // Whatever is wrong, reading says it better, or can do it.
+        let n = filled.ok()?;
+        fs.has_read(ino, fh, offset, n);
+        if n == room.len() {
+            return Some(Gathered::InPipe(n));
+        }
+        // The end of the file, which the header does not know.
+        pipe.take_back(&mut room[..n]).ok()?;
+        Some(Gathered::InRoom(n))
+    });
+    match spliced {
+        Some(gathered) => Ok(gathered),
+        None => fs.read(ino, fh, offset, room).map(Gathered::InRoom),
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) use call::Context;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::buffer::AnswerBuffer;
+use super::buffer::Buffers;
 use super::device::Device;
 use super::wire::{DecodeError, Operation, Reply, Request};
 use crate::stats::Opcode;
@@ -28,7 +28,7 @@ use call::Call;
 pub(super) fn message(
     context: &Arc<Context>,
     device: &Arc<Device>,
-    buffer: &mut AnswerBuffer,
+    buffers: &mut Buffers,
     message: &[u8],
 ) {
     match Request::decode(message, context.dialect) {
@@ -36,7 +36,7 @@ pub(super) fn message(
             let call = Call::new(context, device, request.header);
             // A bug in a storage costs the request that met it, not the mount.
             let dispatched = catch_unwind(AssertUnwindSafe(|| {
-                dispatch(&call, &request.operation, buffer);
+                dispatch(&call, &request.operation, buffers);
             }));
             if dispatched.is_err() {
                 let operation = request.header.opcode;
@@ -63,7 +63,7 @@ fn refuse(device: &Device, error: &DecodeError) {
     call::send(device, unique, &Reply::error(unique, errno));
 }
 
-fn dispatch(call: &Call<'_>, operation: &Operation<'_>, buffer: &mut AnswerBuffer) {
+fn dispatch(call: &Call<'_>, operation: &Operation<'_>, buffers: &mut Buffers) {
     if !call.may_ask(operation) {
         return call.reply(&Reply::error(call.unique(), Errno::ACCESS));
     }
@@ -103,7 +103,7 @@ fn dispatch(call: &Call<'_>, operation: &Operation<'_>, buffer: &mut AnswerBuffe
         Operation::Flush(args) => files::flush(call, args),
         Operation::Fsync(args) => files::fsync(call, args),
 
-        Operation::Read(args) => data::read(call, args, buffer),
+        Operation::Read(args) => data::read(call, args, buffers),
         Operation::Write { args, data } => data::write(call, args, data),
         Operation::Fallocate(args) => data::fallocate(call, args),
         Operation::Lseek(args) => data::lseek(call, args),
@@ -111,8 +111,8 @@ fn dispatch(call: &Call<'_>, operation: &Operation<'_>, buffer: &mut AnswerBuffe
         Operation::CopyFileRange64(args) => data::copy_file_range_64(call, args),
 
         Operation::Opendir(_) => directories::opendir(call),
-        Operation::Readdir(args) => directories::readdir(call, args, buffer),
-        Operation::Readdirplus(args) => directories::readdirplus(call, args, buffer),
+        Operation::Readdir(args) => directories::readdir(call, args, &mut buffers.answer),
+        Operation::Readdirplus(args) => directories::readdirplus(call, args, &mut buffers.answer),
         Operation::Releasedir(args) => directories::releasedir(call, args),
         Operation::Fsyncdir(args) => directories::fsyncdir(call, args),
 

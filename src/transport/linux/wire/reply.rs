@@ -35,6 +35,14 @@ impl<'a> Reply<'a> {
         Reply::build(unique, &[], data)
     }
 
+    /// What goes before an answer of `len` bytes of data that come by another way.
+    pub(crate) fn before_data(unique: u64, len: usize) -> Reply<'static> {
+        let mut reply = Reply::empty(unique);
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        reply.header.len = reply.header.len.saturating_add(len);
+        reply
+    }
+
     /// Done; the answer is a structure and data, as that of IOCTL.
     pub(crate) fn arguments_and_data<T: IntoBytes + Immutable>(
         unique: u64,
