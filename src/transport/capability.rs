@@ -85,6 +85,26 @@ capabilities! {
         HasExpireOnly => "HAS_EXPIRE_ONLY",
         /// Data go from a kernel file into an answer without a copy in this process.
         SpliceWrite => "SPLICE_WRITE",
+        /// Data of a WRITE go from the request into a kernel file without a copy in this process.
+        SpliceRead => "SPLICE_READ",
+        /// Pages of an answer are moved into the page cache of the mount instead of copied.
+        SpliceMove => "SPLICE_MOVE",
+        /// Cached pages are dropped only when the filesystem says so.
+        ExplicitInvalData => "EXPLICIT_INVAL_DATA",
+        /// Creations bring the security label of what is created.
+        SecurityCtx => "SECURITY_CTX",
+        /// Creations bring the group of the caller that matters in the directory.
+        CreateSuppGroup => "CREATE_SUPP_GROUP",
+        /// The mount may be mounted again with ids mapped (mount_setattr(2)).
+        AllowIdmap => "ALLOW_IDMAP",
+        /// Requests that were read and not answered can be asked for again.
+        HasResend => "HAS_RESEND",
+        /// The kernel ends the connection when an answer takes too long.
+        RequestTimeout => "REQUEST_TIMEOUT",
+        /// Directories may be roots of mounts of their own, with device numbers of their own.
+        Submounts => "SUBMOUNTS",
+        /// Requests come over io_uring.
+        OverIoUring => "OVER_IO_URING",
     }
 }
 
@@ -163,6 +183,21 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
             storage.kernel_backed,
             "the storage has no kernel-backed files",
         ),
+        // Those whose consequences nobody here carries out, or that do not pay.
+        Capability::SpliceRead => no("a copy of the data of a WRITE was as fast"),
+        Capability::SpliceMove => {
+            no("the pages would leave the page cache of the backing file, and it was slower")
+        }
+        Capability::ExplicitInvalData => {
+            no("it excludes AUTO_INVAL_DATA, which drops what is stale")
+        }
+        Capability::SecurityCtx => no("a storage is not told the labels of new files"),
+        Capability::CreateSuppGroup => no("a storage looks up the groups of a caller itself"),
+        Capability::AllowIdmap => no("most requests would come without the ids of their caller"),
+        Capability::HasResend => no("nothing outlives a daemon that could take them"),
+        Capability::RequestTimeout => no("a storage may be slow"),
+        Capability::Submounts => no("a mount has one device number"),
+        Capability::OverIoUring => no("requests are read from /dev/fuse"),
         _ => Ask::Yes,
     }
 }

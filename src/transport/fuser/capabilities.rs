@@ -29,14 +29,8 @@ pub(super) fn flag(capability: Capability) -> Result<InitFlags, &'static str> {
         Capability::HandleKillprivV2 => {
             return Err("fuser does not hand over the kill flags of open, write and setattr");
         }
-        Capability::InitExt
-        | Capability::MaxPages
-        | Capability::ExportSupport
-        | Capability::SetxattrExt
-        | Capability::HasExpireOnly
-        | Capability::SpliceWrite => {
-            return Err("fuser decides the form of messages itself");
-        }
+        // All that is not portable.
+        _ => return Err("fuser decides the form of messages itself"),
     })
 }
 

@@ -4,12 +4,8 @@ use super::wire::abi::{InitFlags, InitIn, InitOut};
 use crate::transport::capability::Capability;
 use crate::transport::handshake::{Kernel, max_request_bytes};
 
-/// The flag of a capability. The list is all that may be asked for.
-///
-/// Left out are flags whose consequences nobody here carries out: `SECURITY_CTX`, `CREATE_SUPP_GROUP` and
-/// `ALLOW_IDMAP` (labels, groups and mapped ids that a storage is not given), `HAS_RESEND` (nothing
-/// outlives the daemon that could take requests again), `REQUEST_TIMEOUT` (a storage may be slow),
-/// `OVER_IO_URING` (requests would come by another way), `SUBMOUNTS` (one device number for all).
+/// The flag of a capability. Together they are all that may be asked for; what is asked is decided
+/// [elsewhere](crate::transport::capability).
 pub(super) fn flag(capability: Capability) -> InitFlags {
     match capability {
         Capability::AsyncRead => InitFlags::ASYNC_READ,
@@ -34,6 +30,16 @@ pub(super) fn flag(capability: Capability) -> InitFlags {
         Capability::SetxattrExt => InitFlags::SETXATTR_EXT,
         Capability::HasExpireOnly => InitFlags::HAS_EXPIRE_ONLY,
         Capability::SpliceWrite => InitFlags::SPLICE_WRITE,
+        Capability::SpliceRead => InitFlags::SPLICE_READ,
+        Capability::SpliceMove => InitFlags::SPLICE_MOVE,
+        Capability::ExplicitInvalData => InitFlags::EXPLICIT_INVAL_DATA,
+        Capability::SecurityCtx => InitFlags::SECURITY_CTX,
+        Capability::CreateSuppGroup => InitFlags::CREATE_SUPP_GROUP,
+        Capability::AllowIdmap => InitFlags::ALLOW_IDMAP,
+        Capability::HasResend => InitFlags::HAS_RESEND,
+        Capability::RequestTimeout => InitFlags::REQUEST_TIMEOUT,
+        Capability::Submounts => InitFlags::SUBMOUNTS,
+        Capability::OverIoUring => InitFlags::OVER_IO_URING,
     }
 }
 
