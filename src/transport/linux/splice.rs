@@ -16,7 +16,11 @@ pub(super) const FROM: usize = 64 << 10;
 
 /// A pipe that answers pass through. Made when it is first used; between answers it is empty.
 #[derive(Debug, Default)]
-pub(super) struct Pipe(Option<Ends>);
+pub(super) struct Pipe {
+    ends: Option<Ends>,
+    /// The least room that was refused: asking again would cost each request that is larger.
+    refused: Option<usize>,
+}
 
 #[derive(Debug)]
 struct Ends {
@@ -49,7 +53,7 @@ impl Pipe {
 
     /// Sends what is in the pipe, `len` bytes with the header, to a device.
     pub(super) fn send(&mut self, device: BorrowedFd<'_>, len: usize) -> rustix::io::Result<()> {
-        let Some(ends) = &self.0 else {
+        let Some(ends) = &self.ends else {
             return Err(Errno::INVAL);
         };
         // The device takes an answer whole. Moving pages instead of copying them would take them out
@@ -60,7 +64,7 @@ impl Pipe {
 
     /// Takes as many data as `room` has out of the pipe, and the header.
     pub(super) fn take_back(&mut self, room: &mut [u8]) -> io::Result<()> {
-        let Some(ends) = &self.0 else {
+        let Some(ends) = &self.ends else {
             return Err(Errno::INVAL.into());
         };
         let mut header = [0; size_of::<OutHeader>()];
@@ -77,39 +81,35 @@ impl Pipe {
     /// After an error, whatever is left in the pipe is dropped with it.
     fn or_empty<T, E>(&mut self, outcome: Result<T, E>) -> Result<T, E> {
         if outcome.is_err() {
-            self.0 = None;
+            self.ends = None;
         }
         outcome
     }
 
     /// With room for so many bytes of data.
     fn with_room(&mut self, bytes: usize) -> io::Result<&Ends> {
-        let ends = match self.0.take() {
+        // Each page takes a place of its own; the header takes one, and data that begin within a page one more.
+        let needed = bytes.saturating_add(2 * rustix::param::page_size());
+        if self.refused.is_some_and(|refused| needed >= refused) {
+            return Err(Errno::PERM.into());
+        }
+        let mut ends = match self.ends.take() {
             Some(ends) => ends,
             None => Ends::new()?,
         };
-        Ok(self.0.insert(ends.with_room(bytes)?))
+        if ends.room < needed {
+            ends.room = fcntl_setpipe_size(&ends.write, needed)
+                .inspect_err(|_| self.refused = Some(needed))?;
+        }
+        Ok(self.ends.insert(ends))
     }
 }
 
 impl Ends {
     fn new() -> io::Result<Ends> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        Ok(Ends {
-            read,
-            write,
-            room: 0,
-        })
-    }
-
-    fn with_room(self, bytes: usize) -> io::Result<Ends> {
-        // Each page takes a place of its own; the header takes one, and data that begin within a page one more.
-        let needed = bytes + 2 * rustix::param::page_size();
-        let room = match self.room < needed {
-            true => fcntl_setpipe_size(&self.write, needed)?,
-            false => self.room,
-        };
-        Ok(Ends { room, ..self })
+        let room = 0;
+        Ok(Ends { read, write, room })
     }
 
     fn fill(&self, file: BorrowedFd<'_>, mut offset: u64, len: usize) -> rustix::io::Result<usize> {
@@ -166,6 +166,9 @@ mod tests {
         pipe.fill(header, directory.as_fd(), 0, FROM)
             .expect_err("no file");
         pipe.fill(header, file.as_fd(), 0, usize::MAX / 2)
+            .expect_err("too large");
+        assert!(pipe.refused.is_some());
+        pipe.fill(header, file.as_fd(), 0, usize::MAX)
             .expect_err("too large");
         let n = pipe.fill(header, file.as_fd(), 0, FROM).expect("spliced");
         pipe.send(directory.as_fd(), HEADER.len() + n)
