@@ -51,28 +51,7 @@ pub(crate) fn prepare(args: &MountArgs) -> Result<Prepared, Failure> {
         configuration(args).map_err(|errors| Failure::new(Exit::Usage, errors))?;
     let source = source(args)?;
     let mut warnings = Vec::new();
-    let given = checks::given(&args.mountpoint)?;
-    let (mountpoint, seen_at) = match &given {
-        Some(given) => (
-            args.mountpoint.clone(),
-            given.mountpoint().map(Path::to_owned),
-        ),
-        None => {
-            let found = checks::mountpoint(&args.mountpoint, &mut warnings)?;
-            (found.clone(), Some(found))
-        }
-    };
-    if let (Source::Directory(source), Some(at)) = (&source, &seen_at) {
-        checks::apart(source, at)?;
-    }
-    let given_up = match given {
-        // Mounted already, with what its maker was allowed to.
-        Some(_) => None,
-        None => {
-            checks::fuse()?;
-            checks::allow_other(&mut resolved)?
-        }
-    };
+    let (mountpoint, given_up) = place(args, &source, &mut resolved, &mut warnings)?;
     let mut given = vec![MountOption::FSName(source.to_string())];
     given.extend(parsed.mount_options);
     if args.read_only {
@@ -86,6 +65,34 @@ pub(crate) fn prepare(args: &MountArgs) -> Result<Prepared, Failure> {
         given_up: given_up.into_iter().collect(),
         warnings,
     })
+}
+
+/// Where to mount, and what was asked of the mount and is given up.
+fn place(
+    args: &MountArgs,
+    source: &Source,
+    resolved: &mut Resolved,
+    warnings: &mut Vec<String>,
+) -> Result<(PathBuf, Option<Negotiated>), Failure> {
+    let apart = |at: &Path| match source {
+        Source::Directory(source) => checks::apart(source, at),
+        Source::Memory(_) => Ok(()),
+    };
+    let Some(given) = checks::given(&args.mountpoint)? else {
+        let mountpoint = checks::mountpoint(&args.mountpoint, warnings)?;
+        apart(&mountpoint)?;
+        checks::fuse()?;
+        return Ok((mountpoint, checks::allow_other(resolved)?));
+    };
+    // Mounted already, with what its maker was allowed to.
+    given.mountpoint().map_or(Ok(()), apart)?;
+    if given.is_mounted_elsewhere() && resolved.config.default_permissions {
+        warnings.push(format!(
+            "mountpoint {}: its mount is out of sight; if it was made without default_permissions, nobody checks permissions",
+            args.mountpoint.display()
+        ));
+    }
+    Ok((args.mountpoint.clone(), None))
 }
 
 /// All layers on top of each other; what is wrong with any of them is told at once.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::table::{TableEntry, table};
 use super::unmount::{UnmountError, UnmountMode, unmount};
-use crate::config::MountOption;
+use crate::config::{MountOption, OptimizedFUSEConfig};
 use crate::transport::Negotiated;
 use crate::transport::given::{self, Ender};
 
@@ -14,6 +14,8 @@ use crate::transport::given::{self, Ender};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
     number: RawFd,
+    /// What the kernel calls it; none where it does not tell, and where nothing is mounted with it.
+    connection: Option<u32>,
     /// Its mount; none where it is in another mount namespace, or the kernel does not tell.
     entry: Option<TableEntry>,
 }
@@ -29,18 +31,28 @@ impl Given {
 
     fn examine(number: RawFd) -> io::Result<Given> {
         let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}"))?;
-        let device = connection(&about).map(|minor| (0, minor));
+        let connection = connection(&about);
+        let device = connection.map(|minor| (0, minor));
         let entries = table()?.into_iter();
         let entry = device.and_then(|device| {
             let mut here = entries.filter(|entry| entry.device == device);
             here.find(|entry| entry.fs_type.starts_with("fuse"))
         });
-        Ok(Given { number, entry })
+        Ok(Given {
+            number,
+            connection,
+            entry,
+        })
     }
 
     /// Where it is mounted, if that can be seen.
     pub fn mountpoint(&self) -> Option<&Path> {
         Some(&self.entry.as_ref()?.mountpoint)
+    }
+
+    /// Whether it is mounted, and not in sight.
+    pub fn is_mounted_elsewhere(&self) -> bool {
+        self.connection.is_some() && self.entry.is_none()
     }
 
     /// Whether users other than the one who mounted may enter, as far as can be seen.
@@ -57,12 +69,11 @@ impl Given {
         })
     }
 
-    /// What the report says of a mount whose options cannot be seen.
-    pub(super) fn unseen(&self) -> Option<Negotiated> {
-        let item = Negotiated::limit("default_permissions", true, "unknown");
-        self.entry.is_none().then(|| {
-            item.because(
-                "the mount was made elsewhere and cannot be seen; its maker should have asked for default_permissions",
+    /// What the report says of a mount whose options cannot be seen, where they matter.
+    pub(super) fn unseen(&self, config: &OptimizedFUSEConfig) -> Option<Negotiated> {
+        (self.entry.is_none() && config.default_permissions).then(|| {
+            Negotiated::limit("default_permissions", true, "unknown").because(
+                "the mount was made elsewhere and cannot be seen; without it nobody checks permissions",
             )
         })
     }
@@ -156,7 +167,11 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         let given = Given::examine(file.as_raw_fd()).expect("open");
         assert_eq!(given.mountpoint(), None);
-        assert!(given.unseen().is_some() && given.lets_others_in() && !given.is_unchecked());
+        assert!(given.lets_others_in() && !given.is_unchecked());
+        let mut config = OptimizedFUSEConfig::balanced();
+        assert!(given.unseen(&config).is_some());
+        config.default_permissions = false;
+        assert_eq!(given.unseen(&config), None);
         assert!(Given::examine(RawFd::MAX).is_err());
         assert!(Given::named(Path::new("/mnt")).is_none());
     }
@@ -165,6 +180,7 @@ mod tests {
     fn what_the_table_says_of_a_mount_counts() {
         let given = |options: &str| Given {
             number: 3,
+            connection: Some(41),
             entry: Some(TableEntry {
                 mountpoint: "/mnt".into(),
                 fs_type: "fuse".to_owned(),
@@ -180,7 +196,7 @@ mod tests {
         let private = given("rw,user_id=0,group_id=0");
         assert!(!private.lets_others_in() && !private.is_unchecked());
         let place = Place::new(Path::new("/dev/fd/3"), Some(&private), None);
-        assert!(place.is_in_sight());
+        assert!(place.is_in_sight() && !private.is_mounted_elsewhere());
         assert_eq!(place.path(), Path::new("/mnt"));
     }
 }

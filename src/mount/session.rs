@@ -138,7 +138,7 @@ pub fn spawn(
     let readahead = place
         .is_in_sight()
         .then(|| report::raise_readahead(&fs, place.path()));
-    let unseen = given.and_then(|given| given.unseen());
+    let unseen = given.and_then(|given| given.unseen(fs.config()));
     Ok(MountHandle {
         report: report::assemble(
             transport.name(),

@@ -68,7 +68,7 @@ fn a_mount_out_of_sight_is_served_until_a_signal() {
             cat mnt/other > after 2>&1
         ' <&0 &
         until [ -e made ]; do sleep 0.01; done
-        "$0" mount src /dev/fd/9 || exit 1
+        "$0" mount src /dev/fd/9 2> warned || exit 1
         exec 9>&-
         wait"#;
     let binary = world.binary().display().to_string();
@@ -79,6 +79,7 @@ fn a_mount_out_of_sight_is_served_until_a_signal() {
         .expect("it starts");
     let read = |name| std::fs::read_to_string(world.path(name)).unwrap_or_default();
     wait_until("its content", || read("before") == "content");
+    assert!(read("warned").contains("warning: mountpoint /dev/fd/9: its mount is out of sight"));
 
     let all = world.run(&["status", "--json"]).ok();
     let all: Value = serde_json::from_str(&all).expect("JSON");
