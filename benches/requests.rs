@@ -30,6 +30,7 @@ const ROOT: Caller = Caller {
     uid: 0,
     gid: 0,
     pid: 0,
+    keeps_set_ids: true,
 };
 
 fn main() {

@@ -15,11 +15,13 @@ const ALICE: Caller = Caller {
     uid: 4001,
     gid: 4001,
     pid: 0,
+    keeps_set_ids: true,
 };
 const BOB: Caller = Caller {
     uid: 4002,
     gid: 4002,
     pid: 0,
+    keeps_set_ids: true,
 };
 const ROOT: Caller = Caller::ROOT;
 

@@ -14,11 +14,13 @@ const USER: Caller = Caller {
     uid: 1000,
     gid: 1000,
     pid: 1,
+    keeps_set_ids: true,
 };
 const OTHER: Caller = Caller {
     uid: 1001,
     gid: 1001,
     pid: 2,
+    keeps_set_ids: true,
 };
 
 fn mode(mode: u32) -> CreateMode {

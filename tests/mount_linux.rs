@@ -13,10 +13,10 @@ use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 
 use dynamicfs::storage::{
-    Attr, Caller, CreateMode, Entry, Errno, Fh, FileKind, FilesystemInterface, Ino, OpenFlags,
-    ROOT_INO, Result,
+    Attr, Caller, CreateMode, Entry, Errno, Fh, FileKind, FilesystemInterface, Ino, MemoryStorage,
+    OpenFlags, ROOT_INO, Result,
 };
-use dynamicfs::{IoMode, LockMode, MountOption, OptimizedFUSEConfig, TransportChoice};
+use dynamicfs::{IoMode, LockMode, MountOption, OpenPolicy, OptimizedFUSEConfig, TransportChoice};
 use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
 use support::sys::Handle;
 use support::{DEADLINE, TestMount, can_mount, wait_for, within};
@@ -73,6 +73,77 @@ fn a_write_asks_for_no_attribute_and_takes_set_id_bits_away() {
             assert_eq!(mode(&backing), left, "{io_mode}, {given:o}, behind");
         }
     }
+}
+
+/// In a thread that is root without `CAP_FSETID`, as containers have it.
+fn as_root_without_fsetid<T: Send>(action: impl FnOnce() -> T + Send) -> T {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let mut own = capabilities(None).expect("its own");
+            own.effective.remove(CapabilitySet::FSETID);
+            set_capabilities(None, own).expect("fewer are always allowed");
+            action()
+        });
+        thread.join().expect("no panic")
+    })
+}
+
+#[test]
+fn root_that_may_not_keep_set_id_bits_does_not() {
+    if !can_mount("KILL_SUIDGID") {
+        return;
+    }
+    let actions: [fn(&Path); 3] = [
+        (|path| {
+            let file = OpenOptions::new().write(true).open(path).unwrap();
+            file.write_all_at(b"y", 0).unwrap();
+        }),
+        (|path| {
+            File::create(path).unwrap();
+        }),
+        (|path| {
+            let file = OpenOptions::new().write(true).open(path).unwrap();
+            file.set_len(0).unwrap();
+        }),
+    ];
+    // For each action, with and without the capability.
+    let modes = |dir: &Path| {
+        let modes = actions.iter().enumerate().map(|(n, action)| {
+            [false, true].map(|keeps| {
+                let path = dir.join(format!("{n}{keeps}"));
+                fs::write(&path, "x").unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o6777)).unwrap();
+                match keeps {
+                    true => action(&path),
+                    false => as_root_without_fsetid(|| action(&path)),
+                }
+                fs::metadata(&path).unwrap().mode() & 0o7777
+            })
+        });
+        modes.collect::<Vec<_>>()
+    };
+    for (io_mode, open) in [
+        (IoMode::Passthrough, OpenPolicy::Auto),
+        (IoMode::Passthrough, OpenPolicy::Stateless),
+        (IoMode::WriteThrough, OpenPolicy::Auto),
+        (IoMode::Direct, OpenPolicy::Auto),
+    ] {
+        for default_permissions in [true, false] {
+            let mut config = native();
+            (config.io_mode, config.open) = (io_mode, open);
+            config.default_permissions = default_permissions;
+            let mount = TestMount::local(config);
+            let beside = mount.backing("beside");
+            fs::create_dir(&beside).unwrap();
+            let expected = modes(&beside);
+            assert_eq!(expected, [[0o777, 0o6777]; 3], "of the file system itself");
+            let seen = modes(mount.root());
+            assert_eq!(seen, expected, "{io_mode}, {open}, {default_permissions}");
+        }
+    }
+    let memory = TestMount::of(Box::new(MemoryStorage::new()), native());
+    assert_eq!(modes(memory.root()), [[0o777, 0o6777]; 3], "memory");
 }
 
 #[test]

@@ -45,6 +45,10 @@ pub struct Caller {
     /// Thread id of the caller, in the pid namespace of the mount; 0 when the kernel itself asks
     /// (readahead, writeback).
     pub pid: u32,
+    /// False where the kernel says that set-user-id and set-group-id bits go with what this request writes or
+    /// truncates, whoever asks: the caller has no `CAP_FSETID` (`FUSE_WRITE_KILL_SUIDGID` and its like). With true, they
+    /// go unless the user is 0.
+    pub keeps_set_ids: bool,
 }
 
 impl Caller {
@@ -53,6 +57,7 @@ impl Caller {
         uid: 0,
         gid: 0,
         pid: 0,
+        keeps_set_ids: true,
     };
 }
 

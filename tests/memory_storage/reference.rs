@@ -295,6 +295,7 @@ proptest! {
                 uid: rustix::process::geteuid().as_raw(),
                 gid: rustix::process::getegid().as_raw(),
                 pid: 0,
+                keeps_set_ids: true,
             },
         };
         for step in &steps {

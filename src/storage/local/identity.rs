@@ -108,19 +108,32 @@ impl Identity {
     }
 
     fn become_root(&self, gid: u32) -> Result<()> {
+        self.become_root_with(gid, Level::Full)
+    }
+
+    /// A caller whose user is root, though perhaps without all of its capabilities.
+    fn become_caller_root(&self, caller: &Caller) -> Result<()> {
+        let level = match caller.keeps_set_ids {
+            true => Level::Full,
+            false => Level::Acting,
+        };
+        self.become_root_with(caller.gid, level)
+    }
+
+    fn become_root_with(&self, gid: u32, level: Level) -> Result<()> {
         if !self.can_switch {
             return Ok(());
         }
         CURRENT.with_borrow_mut(|now| {
             self.set_ids(now, self.uid, gid)?;
-            self.set_level(now, Level::Full)
+            self.set_level(now, level)
         })
     }
 
     /// The owner of what `caller` creates and writes, with the daemon's right to do it.
     pub(super) fn acting(&self, caller: &Caller, groups: Groups) -> Result<()> {
         if caller.uid == 0 {
-            return self.become_root(caller.gid);
+            return self.become_caller_root(caller);
         }
         if !self.can_switch {
             return Ok(());
@@ -140,7 +153,7 @@ impl Identity {
             return Ok(Checked(None));
         }
         if caller.uid == 0 {
-            self.become_root(caller.gid)?;
+            self.become_caller_root(caller)?;
             return Ok(Checked(None));
         }
         let groups = supplementary_groups(caller)?;
@@ -292,6 +305,7 @@ mod tests {
             uid: 7,
             gid: 9,
             pid: 1,
+            keeps_set_ids: true,
         };
         assert_eq!(parse_groups(STATUS, &caller), [4, 24, 1000]);
         let other = Caller { gid: 8, ..caller };
@@ -304,6 +318,7 @@ mod tests {
             uid: 7,
             gid: 9,
             pid: u32::MAX >> 1,
+            keeps_set_ids: true,
         };
         assert_eq!(supplementary_groups(&gone), Ok(Vec::new()));
     }

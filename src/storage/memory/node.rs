@@ -84,7 +84,7 @@ impl Meta {
     /// capabilities (`setattr_should_drop_suidgid` of the kernel). The bits stay for root.
     pub(super) fn drop_privileges(&mut self, caller: &Caller) {
         self.xattrs.remove(OsStr::new(CAPABILITY));
-        if caller.uid == 0 {
+        if caller.uid == 0 && caller.keeps_set_ids {
             return;
         }
         let mut kill = mode::S_ISUID;

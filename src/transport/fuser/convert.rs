@@ -12,6 +12,7 @@ pub(super) fn caller(request: &fuser::Request) -> Caller {
         uid: request.uid(),
         gid: request.gid(),
         pid: request.pid(),
+        keeps_set_ids: true,
     }
 }
 

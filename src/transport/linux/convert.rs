@@ -15,6 +15,7 @@ pub(super) fn caller(header: &abi::InHeader) -> Caller {
         uid: header.uid,
         gid: header.gid,
         pid: header.pid,
+        keeps_set_ids: true,
     }
 }
 

@@ -11,6 +11,7 @@ const ROOT: Caller = Caller {
     uid: 0,
     gid: 0,
     pid: 0,
+    keeps_set_ids: true,
 };
 
 /// Keeps what it hears.

@@ -90,6 +90,15 @@ impl<'a> Call<'a> {
             )
     }
 
+    /// The caller of a request with which the kernel asks for set-id bits to go, or does not: it knows whether
+    /// the caller may keep them (`CAP_FSETID`).
+    pub(super) fn caller_without_set_ids(&self, go: bool) -> Caller {
+        Caller {
+            keeps_set_ids: !go,
+            ..self.caller
+        }
+    }
+
     /// Runs an operation and counts it.
     pub(super) fn run<T>(
         &self,

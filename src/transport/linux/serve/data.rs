@@ -80,14 +80,14 @@ fn gather(
     }
 }
 
-/// That set-id bits go, where the kernel asks for it, is what a storage does anyway, as the caller
-/// ([`FilesystemInterface::write`](crate::storage::FilesystemInterface::write)).
 pub(super) fn write(call: &Call<'_>, args: &WriteIn, data: &[u8]) {
     let flags = WriteFlags {
         from_page_cache: args.write_flags.contains(abi::WriteFlags::CACHE),
     };
-    call.answer(Opcode::Write, |fs, caller| {
-        let n = fs.write(caller, call.ino(), args.fh, args.offset, data, flags)?;
+    let go = args.write_flags.contains(abi::WriteFlags::KILL_SUIDGID);
+    let caller = call.caller_without_set_ids(go);
+    call.answer(Opcode::Write, |fs, _| {
+        let n = fs.write(&caller, call.ino(), args.fh, args.offset, data, flags)?;
         fs.statistics().bytes_written(n as u64);
         Ok(WriteOut {
             size: n as u32,
