@@ -1,6 +1,7 @@
 //! The run: rounds of load, and what is looked at during and between them.
 
 use std::fs;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -102,11 +103,7 @@ impl Scene<'_> {
         let untouched = self.mount.statistics()?.inodes;
         let mut workers = self.furnish()?;
         let mut evidence = Evidence {
-            baseline: self.rest(&Rest {
-                inodes: untouched,
-                descriptors: u64::MAX,
-                ..Rest::default()
-            })?,
+            baseline: self.baseline(untouched)?,
             ..Evidence::default()
         };
         let rounds = rounds(self.settings.duration);
@@ -243,6 +240,31 @@ impl Scene<'_> {
     fn descriptors(&self) -> Result<u64> {
         let directory = fs::read_dir(format!("/proc/{}/fd", self.daemon));
         Ok(directory.context("the daemon is gone")?.count() as u64)
+    }
+
+    /// Threads of the daemon that serve requests.
+    fn workers(&self) -> Result<u64> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.daemon));
+        let names = tasks.context("the daemon is gone")?.map(|task| {
+            let name = fs::read_to_string(task?.path().join("comm"));
+            // One that has just ended is none.
+            io::Result::Ok(name.unwrap_or_default())
+        });
+        let names: Vec<_> = names.collect::<io::Result<_>>()?;
+        let number = |name: &String| name.trim().strip_prefix("dynamicfs-")?.parse::<u32>().ok();
+        Ok(names.iter().filter_map(number).count() as u64)
+    }
+
+    /// What the daemon may hold when nobody uses the mount.
+    fn baseline(&self, inodes: u64) -> Result<Rest> {
+        let mut baseline = self.rest(&Rest {
+            inodes,
+            descriptors: u64::MAX,
+            ..Rest::default()
+        })?;
+        // From its first spliced answer on, a worker keeps the pipe.
+        baseline.descriptors += 2 * self.workers()?;
+        Ok(baseline)
     }
 
     /// Compares the trees, and then sees what is left when nobody uses the mount.
