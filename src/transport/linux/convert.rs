@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::wire::abi::{self, AttrOut, EntryOut, FopenFlags, OpenOut, SetattrIn, SetattrValid};
+use super::wire::abi::{
+    self, AttrOut, EntryOut, FopenFlags, OpenOut, OpenRequestFlags, SetattrIn, SetattrValid,
+    WriteFlags,
+};
+use super::wire::{Operation, Request};
 use crate::filesystem::{AttrAnswer, EntryAnswer, FileAccess, Opened};
 use crate::storage::{Attr, Caller, SetAttr, SetTime, StatFs, Timestamp};
 
@@ -10,12 +14,30 @@ use crate::storage::{Attr, Caller, SetAttr, SetTime, StatFs, Timestamp};
 const STATX_BASIC_STATS: u32 = 0x7ff;
 const STATX_BTIME: u32 = 0x800;
 
-pub(super) fn caller(header: &abi::InHeader) -> Caller {
+pub(super) fn caller(request: &Request<'_>) -> Caller {
     Caller {
-        uid: header.uid,
-        gid: header.gid,
-        pid: header.pid,
-        keeps_set_ids: true,
+        uid: request.header.uid,
+        gid: request.header.gid,
+        pid: request.header.pid,
+        keeps_set_ids: !takes_set_ids(&request.operation),
+    }
+}
+
+/// Whether the kernel, which knows if the caller has `CAP_FSETID`, says that this change of data takes set-id
+/// bits away.
+fn takes_set_ids(operation: &Operation<'_>) -> bool {
+    match operation {
+        Operation::Write { args, .. } => args.write_flags.contains(WriteFlags::KILL_SUIDGID),
+        // With `O_TRUNC`.
+        Operation::Open(args) => args.open_flags.contains(OpenRequestFlags::KILL_SUIDGID),
+        Operation::Create { args, .. } | Operation::Tmpfile { args, .. } => {
+            args.open_flags.contains(OpenRequestFlags::KILL_SUIDGID)
+        }
+        // Of truncations alone: it comes with every change of owner too, whose rules the storage knows.
+        Operation::Setattr(args) => args
+            .valid
+            .contains(SetattrValid::KILL_SUIDGID | SetattrValid::SIZE),
+        _ => false,
     }
 }
 

@@ -3,23 +3,27 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
 use super::wire::abi::OutHeader;
 
-/// Bytes of a READ from which splicing pays. Direct reads of one size each, microseconds with two copies and
-/// spliced (Linux 6.18, 2 cores): 16 KiB 14.6 and 14.1, 32 KiB 19.6 and 17.8, 64 KiB 29.4 and 27.4, 128 KiB 47.6 and
-/// 39.4, 256 KiB 80.8 and 68.6. Sequential reads through the page cache, 256 KiB each, gain a quarter.
+/// Bytes of a READ from which splicing pays. At 16 KiB it is even; at 64, 128 and 256 KiB a direct read takes 25, 40
+/// and 61 µs, and 29, 45 and 86 with two copies (Linux 6.18, 2 cores).
 pub(super) const FROM: usize = 64 << 10;
+
+/// For how long a size that was refused is not asked for: each request of that size would pay for the question.
+/// Not for ever, because the pipes of others that leave no room (`fs.pipe-user-pages-soft`) may go.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A pipe that answers pass through. Made when it is first used; between answers it is empty.
 #[derive(Debug, Default)]
 pub(super) struct Pipe {
     ends: Option<Ends>,
-    /// The least room that was refused: asking again would cost each request that is larger.
-    refused: Option<usize>,
+    /// The room that was refused last, and when.
+    refused: Option<(usize, Instant)>,
 }
 
 #[derive(Debug)]
@@ -90,7 +94,10 @@ impl Pipe {
     fn with_room(&mut self, bytes: usize) -> io::Result<&Ends> {
         // Each page takes a place of its own; the header takes one, and data that begin within a page one more.
         let needed = bytes.saturating_add(2 * rustix::param::page_size());
-        if self.refused.is_some_and(|refused| needed >= refused) {
+        if let Some((refused, when)) = self.refused
+            && needed >= refused
+            && when.elapsed() < PATIENCE
+        {
             return Err(Errno::PERM.into());
         }
         let mut ends = match self.ends.take() {
@@ -99,7 +106,7 @@ impl Pipe {
         };
         if ends.room < needed {
             ends.room = fcntl_setpipe_size(&ends.write, needed)
-                .inspect_err(|_| self.refused = Some(needed))?;
+                .inspect_err(|_| self.refused = Some((needed, Instant::now())))?;
         }
         Ok(self.ends.insert(ends))
     }
@@ -155,6 +162,22 @@ mod tests {
             pipe.take_back(&mut room).expect("taken");
             assert!(room == content[offset as usize..][..n], "{offset} {len}");
         }
+    }
+
+    #[test]
+    fn what_was_refused_is_asked_for_again_after_a_while() {
+        let (file, _) = file(FROM);
+        let header = &[IoSlice::new(&HEADER)];
+        let refused = |when| Pipe {
+            ends: None,
+            refused: Some((FROM, when)),
+        };
+        let (now, long_ago) = (Instant::now(), Instant::now() - PATIENCE);
+        refused(now)
+            .fill(header, file.as_fd(), 0, FROM)
+            .expect_err("just now");
+        let n = refused(long_ago).fill(header, file.as_fd(), 0, FROM);
+        assert_eq!(n.expect("spliced"), FROM);
     }
 
     #[test]

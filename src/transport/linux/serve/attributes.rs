@@ -5,7 +5,7 @@ use rustix::fs::Access;
 use super::super::convert::{attr_out, set_attr, statfs_out, statx_out};
 use super::super::wire::Reply;
 use super::super::wire::abi::{
-    AccessIn, GetattrFlags, GetattrIn, IoctlIn, IoctlOut, SetattrIn, SetattrValid, StatxIn,
+    AccessIn, GetattrFlags, GetattrIn, IoctlIn, IoctlOut, SetattrIn, StatxIn,
 };
 use super::call::Call;
 use crate::stats::Opcode;
@@ -37,13 +37,8 @@ pub(super) fn statx(call: &Call<'_>, args: &StatxIn) {
 
 pub(super) fn setattr(call: &Call<'_>, args: &SetattrIn) {
     let changes = set_attr(args);
-    // Of truncations alone: it comes with every change of owner too, whose rules the storage knows.
-    let go = args
-        .valid
-        .contains(SetattrValid::KILL_SUIDGID | SetattrValid::SIZE);
-    let caller = call.caller_without_set_ids(go);
-    call.answer(Opcode::SetAttr, |fs, _| {
-        fs.setattr(&caller, call.ino(), &changes)
+    call.answer(Opcode::SetAttr, |fs, caller| {
+        fs.setattr(caller, call.ino(), &changes)
             .map(|answer| attr_out(&answer))
     });
 }

@@ -13,7 +13,7 @@ use super::super::device::Device;
 use super::super::interrupts::Interrupts;
 use super::super::splice::Pipe;
 use super::super::wire::abi::{InHeader, OutHeader};
-use super::super::wire::{Dialect, Operation, Reply};
+use super::super::wire::{Dialect, Operation, Reply, Request};
 use crate::filesystem::{DynamicFS, Opened};
 use crate::stats::Opcode;
 use crate::storage::{Caller, Errno, Ino, Result};
@@ -46,13 +46,13 @@ impl<'a> Call<'a> {
     pub(super) fn new(
         context: &'a Arc<Context>,
         device: &'a Arc<Device>,
-        header: &'a InHeader,
+        request: &Request<'a>,
     ) -> Call<'a> {
         Call {
             context,
             device,
-            header,
-            caller: convert::caller(header),
+            header: request.header,
+            caller: convert::caller(request),
         }
     }
 
@@ -88,15 +88,6 @@ impl<'a> Call<'a> {
                     | Operation::Releasedir(_)
                     | Operation::Destroy
             )
-    }
-
-    /// The caller of a request with which the kernel asks for set-id bits to go, or does not: it knows whether
-    /// the caller may keep them (`CAP_FSETID`).
-    pub(super) fn caller_without_set_ids(&self, go: bool) -> Caller {
-        Caller {
-            keeps_set_ids: !go,
-            ..self.caller
-        }
     }
 
     /// Runs an operation and counts it.

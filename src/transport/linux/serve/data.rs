@@ -84,10 +84,8 @@ pub(super) fn write(call: &Call<'_>, args: &WriteIn, data: &[u8]) {
     let flags = WriteFlags {
         from_page_cache: args.write_flags.contains(abi::WriteFlags::CACHE),
     };
-    let go = args.write_flags.contains(abi::WriteFlags::KILL_SUIDGID);
-    let caller = call.caller_without_set_ids(go);
-    call.answer(Opcode::Write, |fs, _| {
-        let n = fs.write(&caller, call.ino(), args.fh, args.offset, data, flags)?;
+    call.answer(Opcode::Write, |fs, caller| {
+        let n = fs.write(caller, call.ino(), args.fh, args.offset, data, flags)?;
         fs.statistics().bytes_written(n as u64);
         Ok(WriteOut {
             size: n as u32,

@@ -6,7 +6,7 @@ use rustix::fs::OFlags;
 
 use super::super::convert::{entry_out, open_out};
 use super::super::wire::abi::{
-    CreateIn, CreateOut, FlushIn, FsyncFlags, FsyncIn, OpenIn, OpenRequestFlags, ReleaseIn,
+    CreateIn, CreateOut, FlushIn, FsyncFlags, FsyncIn, OpenIn, ReleaseIn,
 };
 use super::call::Call;
 use crate::filesystem::{DynamicFS, EntryAnswer, Opened};
@@ -15,17 +15,11 @@ use crate::storage::{Caller, CreateMode, Result};
 
 pub(super) fn open(call: &Call<'_>, args: &OpenIn) {
     let flags = OFlags::from_bits_retain(args.flags);
-    let caller = caller_of(call, args.open_flags);
-    call.answer(Opcode::Open, |fs, _| {
-        let mut opened = fs.open(&caller, call.ino(), flags)?;
+    call.answer(Opcode::Open, |fs, caller| {
+        let mut opened = fs.open(caller, call.ino(), flags)?;
         let backing = call.register(call.ino(), &mut opened);
         Ok(open_out(&opened, backing))
     });
-}
-
-/// Who opens, perhaps with `O_TRUNC`.
-fn caller_of(call: &Call<'_>, flags: OpenRequestFlags) -> Caller {
-    call.caller_without_set_ids(flags.contains(OpenRequestFlags::KILL_SUIDGID))
 }
 
 pub(super) fn create(call: &Call<'_>, args: &CreateIn, name: &OsStr) {
@@ -51,9 +45,8 @@ fn created(
         mode: args.mode,
         umask: args.umask,
     };
-    let caller = caller_of(call, args.open_flags);
-    call.answer(Opcode::Create, |fs, _| {
-        let (answer, mut opened) = create(fs, &caller, mode, flags)?;
+    call.answer(Opcode::Create, |fs, caller| {
+        let (answer, mut opened) = create(fs, caller, mode, flags)?;
         let entry = entry_out(answer);
         let backing = call.register(entry.nodeid, &mut opened);
         Ok(CreateOut {

@@ -33,7 +33,7 @@ pub(super) fn message(
 ) {
     match Request::decode(message, context.dialect) {
         Ok(request) => {
-            let call = Call::new(context, device, request.header);
+            let call = Call::new(context, device, &request);
             // A bug in a storage costs the request that met it, not the mount.
             let dispatched = catch_unwind(AssertUnwindSafe(|| {
                 dispatch(&call, &request.operation, buffers);

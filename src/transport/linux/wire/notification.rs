@@ -157,7 +157,7 @@ impl<'a> Notification<'a> {
         let arguments = Arguments::of(arguments);
         Notification {
             header: OutHeader {
-                len: message_len(&[arguments.as_bytes(), data, nul]),
+                len: message_len(arguments.as_bytes().len() + data.len() + nul.len()),
                 error: code as i32,
                 unique: 0,
             },

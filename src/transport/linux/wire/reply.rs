@@ -38,8 +38,7 @@ impl<'a> Reply<'a> {
     /// What goes before an answer of `len` bytes of data that come by another way.
     pub(crate) fn before_data(unique: u64, len: usize) -> Reply<'static> {
         let mut reply = Reply::empty(unique);
-        let len = u32::try_from(len).unwrap_or(u32::MAX);
-        reply.header.len = reply.header.len.saturating_add(len);
+        reply.header.len = message_len(len);
         reply
     }
 
@@ -69,7 +68,7 @@ impl<'a> Reply<'a> {
     fn build(unique: u64, arguments: &'a [u8], data: &'a [u8]) -> Reply<'a> {
         Reply {
             header: OutHeader {
-                len: message_len(&[arguments, data]),
+                len: message_len(arguments.len() + data.len()),
                 error: 0,
                 unique,
             },
@@ -84,9 +83,8 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// Bytes of a message of which these parts follow the header. What does not fit into the number is more
-/// than any device takes.
-pub(super) fn message_len(parts: &[&[u8]]) -> u32 {
-    let len: usize = parts.iter().map(|part| part.len()).sum();
+/// Bytes of a message of which so many follow the header. What does not fit into the number is more than any
+/// device takes.
+pub(super) fn message_len(len: usize) -> u32 {
     u32::try_from(size_of::<OutHeader>() + len).unwrap_or(u32::MAX)
 }
