@@ -103,7 +103,11 @@ impl Scene<'_> {
         let untouched = self.mount.statistics()?.inodes;
         let mut workers = self.furnish()?;
         let mut evidence = Evidence {
-            baseline: self.baseline(untouched)?,
+            baseline: self.rest(&Rest {
+                inodes: untouched,
+                descriptors: u64::MAX,
+                ..Rest::default()
+            })?,
             ..Evidence::default()
         };
         let rounds = rounds(self.settings.duration);
@@ -237,9 +241,18 @@ impl Scene<'_> {
         })
     }
 
+    /// Descriptors of the daemon, without those of the pipe that each of its workers may keep from its first
+    /// spliced answer on.
     fn descriptors(&self) -> Result<u64> {
         let directory = fs::read_dir(format!("/proc/{}/fd", self.daemon));
-        Ok(directory.context("the daemon is gone")?.count() as u64)
+        let (pipes, others): (Vec<_>, Vec<_>) = directory
+            .context("the daemon is gone")?
+            .flatten()
+            // One that has just been closed is none.
+            .filter_map(|entry| fs::read_link(entry.path()).ok())
+            .partition(|target| target.to_string_lossy().starts_with("pipe:"));
+        let kept = 2 * self.workers()?;
+        Ok(others.len() as u64 + (pipes.len() as u64).saturating_sub(kept))
     }
 
     /// Threads of the daemon that serve requests.
@@ -253,18 +266,6 @@ impl Scene<'_> {
         let names: Vec<_> = names.collect::<io::Result<_>>()?;
         let number = |name: &String| name.trim().strip_prefix("dynamicfs-")?.parse::<u32>().ok();
         Ok(names.iter().filter_map(number).count() as u64)
-    }
-
-    /// What the daemon may hold when nobody uses the mount.
-    fn baseline(&self, inodes: u64) -> Result<Rest> {
-        let mut baseline = self.rest(&Rest {
-            inodes,
-            descriptors: u64::MAX,
-            ..Rest::default()
-        })?;
-        // From its first spliced answer on, a worker keeps the pipe.
-        baseline.descriptors += 2 * self.workers()?;
-        Ok(baseline)
     }
 
     /// Compares the trees, and then sees what is left when nobody uses the mount.

@@ -101,7 +101,7 @@ fn descriptors(evidence: &Evidence) -> Verdict {
     let at_most = most(evidence, |sample| sample.descriptors);
     let at_pauses_most = evidence.pauses.iter().map(|one| one.rest.descriptors).max();
     let figures = format!(
-        "{} before, with the pipes of workers, at most {at_most}, at pauses at most {}",
+        "{} before, at most {at_most}, at pauses at most {}",
         before.descriptors,
         at_pauses_most.unwrap_or(0)
     );
