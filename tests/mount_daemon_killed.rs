@@ -196,7 +196,7 @@ fn stale_then_mounted_again(scene: &Scene, io_mode: IoMode) {
         assert!(through == fs::read(scene.backing.join(name)).unwrap());
     }
     fs::write(mountpoint.join("new"), "x").unwrap();
-    dynamicfs::mount::unmount(mountpoint, UnmountMode::Normal).unwrap();
+    support::unmount_when_idle(mountpoint);
     assert_eq!(fs::read(scene.backing.join("new")).unwrap(), b"x");
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use dynamicfs::mount::{MountHandle, UnmountMode};
+use dynamicfs::mount::{MountHandle, UnmountError, UnmountMode};
 use dynamicfs::storage::{FilesystemInterface, LocalStorage, PermissionChecks};
 use dynamicfs::{DynamicFS, IoMode, OptimizedFUSEConfig, TransportChoice};
 use rustix::mount::UnmountFlags;
@@ -189,11 +189,7 @@ impl TestMount {
     pub fn unmount(mut self) -> TempDir {
         let handle = self.handle.take().expect("still mounted");
         let mountpoint = self.mountpoint.clone();
-        // A mount that answers a request just now, a FORGET say, is not busy; one with a file
-        // whose release is under way may be.
-        wait_for("the mount is idle", DEADLINE, || {
-            handle.unmounter().unmount(UnmountMode::Normal).is_ok()
-        });
+        unmount_when_idle(&mountpoint);
         within("the daemon ends", DEADLINE, move || handle.wait()).expect("ends well");
         assert!(!is_mountpoint(&mountpoint), "still mounted");
         std::mem::replace(&mut self.dir, TempDir::new().unwrap())
@@ -219,6 +215,20 @@ impl Drop for TestMount {
             let _ = rustix::mount::unmount(path, UnmountFlags::DETACH);
         }
     }
+}
+
+/// Unmounts in the ordinary way. A mount that answers a request just now, a FORGET say, is not busy; one with
+/// a file whose release is under way may be, and so may one of which a test beside this one has just
+/// forked a copy of a descriptor: a program that it starts has those of this process until execve(2).
+pub fn unmount_when_idle(mountpoint: &Path) {
+    wait_for(
+        "the mount is idle",
+        DEADLINE,
+        || match dynamicfs::mount::unmount(mountpoint, UnmountMode::Normal) {
+            Err(UnmountError::Busy { .. }) => false,
+            other => other.map(|()| true).expect("unmounts"),
+        },
+    );
 }
 
 /// A directory that other users may enter.
