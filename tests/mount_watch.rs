@@ -3,12 +3,16 @@
 mod support;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use dynamicfs::OptimizedFUSEConfig;
 use dynamicfs::storage::{LocalStorage, MemoryStorage};
-use support::{TestMount, can_mount, test_dir, wait_for};
+use dynamicfs::{DynamicFS, OptimizedFUSEConfig};
+
+use rustix::process::Signal;
+use support::helper::{self, Helper};
+use support::{DEADLINE, Mounted, TestMount, can_mount, is_mountpoint, test_dir, wait_for};
 
 /// Far beyond any test: what is seen earlier was told of.
 const LIFETIME: u64 = 3_600;
@@ -152,6 +156,94 @@ fn many_changes_at_a_time_all_show() {
     assert!(have(0));
     elsewhere(&mount, "cp ../from/* many/");
     wait_for("all sizes", SOON, || have(6));
+}
+
+#[test]
+fn helper_process() {
+    helper::run(&[("daemon", daemon)]);
+}
+
+/// Mounts `arguments[0]` at `arguments[1]`, watched with handles or without, and tells by which transport.
+fn daemon(arguments: &[String]) {
+    let [source, mountpoint, handles] = arguments else {
+        panic!("three arguments");
+    };
+    let mut config = watching();
+    config.transport = support::transport(config.transport);
+    let options = config.to_mount_options();
+    let storage = LocalStorage::builder(source).file_handles(handles == "true");
+    let fs = DynamicFS::new_with_config(Box::new(storage.build().unwrap()), config);
+    let handle = dynamicfs::mount::spawn(fs, Path::new(mountpoint), &options).unwrap();
+    helper::say(handle.report().transport);
+    handle.wait().unwrap();
+}
+
+/// More changes than the kernel keeps, while the daemon stands still: those behind them are lost.
+fn lost_events_expire_everything(handles: bool, queue: &str) {
+    if !can_mount("watch, lost events") {
+        return;
+    }
+    let events: usize = fs::read_to_string(format!("/proc/sys/fs/{queue}/max_queued_events"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let dir = test_dir();
+    let (backing, mountpoint) = (dir.path().join("backing"), dir.path().join("mnt"));
+    fs::create_dir_all(backing.join("dir")).unwrap();
+    fs::create_dir_all(backing.join("many")).unwrap();
+    fs::create_dir(&mountpoint).unwrap();
+    fs::write(backing.join("dir/grows"), "old").unwrap();
+    fs::write(backing.join("dir/removed"), "old").unwrap();
+    let arguments = [backing.to_str().unwrap(), mountpoint.to_str().unwrap()];
+    let mut daemon = Helper::start(
+        "daemon",
+        &[&arguments[..], &[&handles.to_string()]].concat(),
+    );
+    let transport = daemon.hear();
+    let mounted = Mounted(mountpoint);
+    let path = |name: &str| mounted.0.join(name);
+    let exists = |name: &str| path(name).exists();
+    let length = || fs::metadata(path("dir/grows")).unwrap().len();
+    let inside = Mounted::tmpfs(path("dir/inside"), 1);
+    for _ in 0..2 {
+        assert!(exists("many") && exists("dir/removed"));
+        assert!(!exists("dir/appears") && !exists("appears"));
+        assert_eq!(length(), 3);
+    }
+
+    daemon.signal(Signal::STOP);
+    wait_for("the daemon stands still", SOON, || daemon.has_stopped());
+    for i in 0..events + 100 {
+        fs::write(backing.join(format!("many/{i}")), "").unwrap();
+    }
+    fs::write(backing.join("dir/grows"), "longer").unwrap();
+    fs::write(backing.join("dir/appears"), "").unwrap();
+    fs::write(backing.join("appears"), "").unwrap();
+    fs::remove_file(backing.join("dir/removed")).unwrap();
+    daemon.signal(Signal::CONT);
+
+    wait_for("the size", DEADLINE, || length() == 6);
+    wait_for("the removed name", DEADLINE, || !exists("dir/removed"));
+    wait_for("the new name", DEADLINE, || exists("dir/appears"));
+    wait_for("the new name of the root", DEADLINE, || exists("appears"));
+    // The crate fuser drops names instead of expiring them, and with them what is mounted there.
+    if transport == "linux" {
+        assert!(is_mountpoint(&inside.0));
+    }
+    drop(inside);
+    support::unmount_when_idle(&mounted.0);
+    wait_for("the daemon ends", DEADLINE, || daemon.has_ended());
+}
+
+#[test]
+fn lost_events_of_the_file_system_expire_everything() {
+    lost_events_expire_everything(true, "fanotify");
+}
+
+#[test]
+fn lost_events_of_directories_expire_everything() {
+    lost_events_expire_everything(false, "inotify");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::sync::{Arc, Weak};
 
 use super::DynamicFS;
+use super::absent_names::AbsentNames;
 use crate::storage::{ChangeListener, Ino, Result, WatchMethod};
 
 impl DynamicFS {
@@ -13,6 +14,7 @@ impl DynamicFS {
     /// # Errors
     /// `ENOSYS` where the storage cannot know of changes, others where it could not begin to watch.
     pub fn watch(self: &Arc<Self>) -> Result<WatchMethod> {
+        self.absent_names.get_or_init(AbsentNames::new);
         self.storage.watch(Arc::new(Expiry(Arc::downgrade(self))))
     }
 }
@@ -23,7 +25,23 @@ struct Expiry(Weak<DynamicFS>);
 impl ChangeListener for Expiry {
     fn name_changed(&self, parent: Ino, name: &OsStr) {
         if let Some(fs) = self.0.upgrade() {
+            fs.invalidator.must_expire_entry(parent, name.to_owned());
+        }
+    }
+
+    fn name_gone(&self, parent: Ino, name: &OsStr) {
+        if let Some(fs) = self.0.upgrade() {
             fs.invalidator.must_drop_entry(parent, name.to_owned());
+        }
+    }
+
+    fn absences_in_doubt(&self) {
+        if let Some(fs) = self.0.upgrade()
+            && let Some(absent) = fs.absent_names.get()
+        {
+            for (parent, name) in absent.take() {
+                fs.invalidator.must_expire_entry(parent, name);
+            }
         }
     }
 

@@ -52,6 +52,11 @@ enum Message {
         parent: Ino,
         name: OsString,
     },
+    /// A name that may be as it was.
+    Expire {
+        parent: Ino,
+        name: OsString,
+    },
 }
 
 impl Message {
@@ -148,6 +153,11 @@ impl Invalidator {
         self.send_waiting(Message::Entry { parent, name });
     }
 
+    /// Has the name looked up again before it is used; waits as [`must_drop_entry`](Self::must_drop_entry) does.
+    pub(super) fn must_expire_entry(&self, parent: Ino, name: OsString) {
+        self.send_waiting(Message::Expire { parent, name });
+    }
+
     /// Invalidations taken from the queue since the mount.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
@@ -221,6 +231,7 @@ fn deliver(messages: Receiver<Message>, counter: &AtomicU64) {
             }
             Ok(Message::Inode { ino, offset, len }) => kernel.inval_inode(ino, offset, len),
             Ok(Message::Entry { parent, name }) => kernel.inval_entry(parent, &name),
+            Ok(Message::Expire { parent, name }) => kernel.expire_entry(parent, &name),
             Err(RecvTimeoutError::Timeout) => match expiry.take(Instant::now()) {
                 Some(directory) => kernel.inval_inode(directory, 0, 0),
                 None => continue,

@@ -14,6 +14,7 @@
 //! | `changes` | what the storage tells of changes behind the mount |
 //! | `locking` | getlk, setlk, and what a close releases |
 
+mod absent_names;
 mod answers;
 mod attributes;
 mod changes;
@@ -44,6 +45,7 @@ use crate::config::OptimizedFUSEConfig;
 use crate::stats::{Snapshot, Statistics};
 use crate::storage::{FilesystemInterface, StorageCapabilities};
 
+use absent_names::AbsentNames;
 use listings::Listings;
 use lock_watch::LockWatch;
 use opens::OpenInodes;
@@ -70,6 +72,8 @@ pub struct DynamicFS {
     data_path: data::DataPath,
     opens: OpenInodes,
     listings: Listings,
+    /// On a mount that watches for changes.
+    absent_names: OnceLock<AbsentNames>,
     invalidator: Invalidator,
     statistics: Statistics,
     started: Instant,
@@ -102,6 +106,7 @@ impl DynamicFS {
             xattr_cache,
             opens: OpenInodes::new(),
             listings: Listings::new(),
+            absent_names: OnceLock::new(),
             invalidator: Invalidator::start(),
             statistics: Statistics::new(),
             started: Instant::now(),

@@ -12,10 +12,19 @@ impl DynamicFS {
     pub fn lookup(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<EntryAnswer> {
         match self.storage.lookup(caller, parent, name) {
             Ok(entry) => Ok(self.answer(entry)),
-            Err(Errno::NOENT) if self.caches_absence(parent) => Ok(EntryAnswer::Absent {
-                entry_ttl: self.policy().negative_ttl,
-            }),
+            Err(Errno::NOENT) if self.caches_absence(parent) => Ok(self.absent(parent, name)),
             Err(error) => Err(error),
+        }
+    }
+
+    fn absent(&self, parent: Ino, name: &OsStr) -> EntryAnswer {
+        if let Some(names) = self.absent_names.get()
+            && let Some((parent, name)) = names.add(parent, name)
+        {
+            self.invalidator.entry(parent, name);
+        }
+        EntryAnswer::Absent {
+            entry_ttl: self.policy().negative_ttl,
         }
     }
 

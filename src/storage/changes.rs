@@ -10,8 +10,13 @@ use super::types::Ino;
 /// Called from a thread of the storage, never from one that serves a request, so it may wait. Inodes are
 /// those that the kernel holds at that moment; what it does not hold, it has not cached.
 pub trait ChangeListener: Send + Sync {
-    /// A name of the directory `parent` appeared, disappeared, or means another inode now.
+    /// A name of the directory `parent` appeared, or may mean another inode now. If it does not, what is mounted
+    /// there stays.
     fn name_changed(&self, parent: Ino, name: &OsStr);
+    /// A name of the directory `parent` disappeared, and what is mounted there goes with it.
+    fn name_gone(&self, parent: Ino, name: &OsStr);
+    /// Any name that was absent may have appeared.
+    fn absences_in_doubt(&self);
     /// Attributes of an inode, extended ones included, changed.
     fn attributes_changed(&self, ino: Ino);
     /// The contents of a file, or the listing of a directory, changed, and size and times with them.

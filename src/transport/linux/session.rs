@@ -77,7 +77,7 @@ fn shake_hands(fs: &DynamicFS, device: &Device) -> io::Result<(Handshake, Negoti
         let refusal = Reply::error(unique, Errno::PROTO);
         device.send(&refusal.slices())?;
         let text = format!(
-            "the kernel speaks version {}.{} of the FUSE protocol; at least {KERNEL_VERSION}.{OLDEST_MINOR} (Linux 5.4) is needed, or transport=fuser",
+            "the kernel speaks version {}.{} of the FUSE protocol; at least {KERNEL_VERSION}.{OLDEST_MINOR} (Linux 5.2) is needed, or transport=fuser",
             init.major, init.minor
         );
         return Err(io::Error::new(io::ErrorKind::Unsupported, text));

@@ -22,7 +22,9 @@ const INFO_HEADER: usize = 4;
 const FSID: usize = 8;
 
 /// Events about a name of a directory.
-const NAMES: u64 = libc::FAN_CREATE | libc::FAN_DELETE | libc::FAN_MOVED_FROM | libc::FAN_MOVED_TO;
+const NAMES: u64 = APPEARANCES | libc::FAN_DELETE | libc::FAN_MOVED_FROM;
+
+const APPEARANCES: u64 = libc::FAN_CREATE | libc::FAN_MOVED_TO;
 
 /// The events of the root's file system.
 pub(super) struct Fanotify {
@@ -72,7 +74,8 @@ impl Fanotify {
         if let (true, Some((directory, name))) = (event.mask & NAMES != 0, &event.name)
             && let Some(directory) = self.node(directory)
         {
-            name_changed(changes, &directory, name.clone());
+            let appeared = event.mask & APPEARANCES != 0;
+            name_changed(changes, &directory, name.clone(), appeared);
         }
         // The number of links of what a name meant changes with it.
         let Some(node) = event.inode.as_ref().and_then(|handle| self.node(handle)) else {

@@ -29,10 +29,11 @@ const EVENTS: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::ONLYDIR);
 
 /// Events about a name of a directory.
-const NAMES: ReadFlags = ReadFlags::CREATE
+const NAMES: ReadFlags = APPEARANCES
     .union(ReadFlags::DELETE)
-    .union(ReadFlags::MOVED_FROM)
-    .union(ReadFlags::MOVED_TO);
+    .union(ReadFlags::MOVED_FROM);
+
+const APPEARANCES: ReadFlags = ReadFlags::CREATE.union(ReadFlags::MOVED_TO);
 
 /// The watched directories.
 pub(in super::super) struct Directories {
@@ -138,7 +139,8 @@ impl Inotify {
             return;
         };
         if event.events.intersects(NAMES) {
-            name_changed(changes, &directory, name.clone());
+            let appeared = event.events.intersects(APPEARANCES);
+            name_changed(changes, &directory, name.clone(), appeared);
         }
         if let Some(node) = self.child(&directory, name) {
             changes.insert(Change::Attributes(node.id));

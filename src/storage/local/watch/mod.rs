@@ -42,7 +42,10 @@ const COLLECT: Duration = Duration::from_millis(1);
 /// One thing that changed. Ordered, so that a set holds it once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
+    /// A name that appeared, or means another inode now.
     Name(Ino, OsString),
+    /// A name that disappeared.
+    Gone(Ino, OsString),
     Attributes(Ino),
     Contents(Ino),
     /// Events were lost: anything may have changed.
@@ -198,6 +201,10 @@ impl Teller {
         for change in changes {
             match change {
                 Change::Name(parent, name) => self.listener.name_changed(*parent, name),
+                // It is there again, perhaps with something mounted on it.
+                Change::Gone(parent, name)
+                    if changes.contains(&Change::Name(*parent, name.clone())) => {}
+                Change::Gone(parent, name) => self.listener.name_gone(*parent, name),
                 Change::Attributes(ino) => self.listener.attributes_changed(*ino),
                 Change::Contents(ino) => self.listener.contents_changed(*ino),
                 Change::Anything => {}
@@ -208,6 +215,7 @@ impl Teller {
     /// Everything that the kernel holds, each under the name by which it was seen last.
     fn tell_all(&self) {
         tracing::warn!("events were lost: everything that is cached expires");
+        self.listener.absences_in_doubt();
         for node in self.inodes.all() {
             let location = node.location.lock().clone();
             if let Some((parent, name)) = location {
@@ -219,9 +227,13 @@ impl Teller {
     }
 }
 
-/// What a change of a name means: the name, and the listing of its directory.
-fn name_changed(changes: &mut BTreeSet<Change>, directory: &Node, name: OsString) {
-    changes.insert(Change::Name(directory.id, name));
+/// What a change of a name means: the name, and the listing of its directory. It may have `appeared` and
+/// disappeared, in any order.
+fn name_changed(changes: &mut BTreeSet<Change>, directory: &Node, name: OsString, appeared: bool) {
+    changes.insert(match appeared {
+        true => Change::Name(directory.id, name),
+        false => Change::Gone(directory.id, name),
+    });
     changes.insert(Change::Contents(directory.id));
     changes.insert(Change::Attributes(directory.id));
 }

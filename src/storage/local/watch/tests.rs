@@ -23,6 +23,14 @@ impl ChangeListener for Heard {
         self.0.lock().insert(Change::Name(parent, name.to_owned()));
     }
 
+    fn name_gone(&self, parent: Ino, name: &OsStr) {
+        self.0.lock().insert(Change::Gone(parent, name.to_owned()));
+    }
+
+    fn absences_in_doubt(&self) {
+        self.0.lock().insert(Change::Anything);
+    }
+
     fn attributes_changed(&self, ino: Ino) {
         self.0.lock().insert(Change::Attributes(ino));
     }
@@ -84,8 +92,8 @@ fn hears_of_everything(handles: bool) {
         ("mkdir dir/sub", Change::Name(dir, "sub".into())),
         ("mv dir/link dir/moved", Change::Name(dir, "moved".into())),
         ("rmdir dir/sub", Change::Contents(dir)),
-        ("rm dir/file", Change::Name(dir, "file".into())),
-        ("mv dir away", Change::Name(ROOT_INO, "dir".into())),
+        ("rm dir/file", Change::Gone(dir, "file".into())),
+        ("mv dir away", Change::Gone(ROOT_INO, "dir".into())),
     ];
     for (script, change) in changes {
         // What is told a second time is not taken for the next.
@@ -149,6 +157,7 @@ fn where_events_were_lost_everything_that_is_held_is_told_by_its_last_name() {
     teller.tell(&BTreeSet::from([Change::Anything]));
     let heard = heard.0.lock().clone();
     for change in [
+        Change::Anything,
         Change::Name(ROOT_INO, "dir".into()),
         Change::Name(dir, "renamed".into()),
         Change::Contents(file),
