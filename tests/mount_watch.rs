@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use dynamicfs::storage::{LocalStorage, MemoryStorage};
 use dynamicfs::{DynamicFS, OptimizedFUSEConfig};
-
 use rustix::process::Signal;
 use support::helper::{self, Helper};
 use support::{DEADLINE, Mounted, TestMount, can_mount, is_mountpoint, test_dir, wait_for};

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::storage::Ino;
 
-/// Names that are remembered: some two megabytes. The kernel is told to ask again for what is pushed out.
+/// Names that are remembered: some two megabytes. What is pushed out is to expire in the kernel, too.
 const MOST: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
 /// A name in a directory.

@@ -127,6 +127,11 @@ impl Invalidator {
         self.send(Message::Entry { parent, name });
     }
 
+    /// Queues: look the name up again before it is used.
+    pub(super) fn expire_entry(&self, parent: Ino, name: OsString) {
+        self.send(Message::Expire { parent, name });
+    }
+
     /// A listing of `ino` starts now: drops what the kernel keeps of it after `lifetime`, unless another
     /// starts before.
     pub(super) fn listing(&self, ino: Ino, lifetime: Duration) {
@@ -153,7 +158,8 @@ impl Invalidator {
         self.send_waiting(Message::Entry { parent, name });
     }
 
-    /// Has the name looked up again before it is used; waits as [`must_drop_entry`](Self::must_drop_entry) does.
+    /// Like [`expire_entry`](Self::expire_entry), and waits while the queue is full. Not for threads that serve
+    /// requests.
     pub(super) fn must_expire_entry(&self, parent: Ino, name: OsString) {
         self.send_waiting(Message::Expire { parent, name });
     }
@@ -168,8 +174,8 @@ impl Invalidator {
             return;
         };
         match queue.try_send(message) {
-            // What is shown stays right without it.
-            Ok(()) | Err(TrySendError::Full(Message::Listing { .. })) => {}
+            // What is shown stays right without it, as far as is known.
+            Ok(()) | Err(TrySendError::Full(Message::Listing { .. } | Message::Expire { .. })) => {}
             Err(TrySendError::Full(_)) => {
                 tracing::warn!("the queue of invalidations is full; one was dropped");
             }
@@ -262,6 +268,10 @@ mod tests {
             self.0.lock().push(format!("entry {parent} {name:?}"));
             Err(std::io::ErrorKind::NotFound.into())
         }
+        fn expire_entry(&self, parent: Ino, name: &std::ffi::OsStr) -> std::io::Result<()> {
+            self.0.lock().push(format!("expire {parent} {name:?}"));
+            Ok(())
+        }
     }
 
     #[test]
@@ -271,12 +281,18 @@ mod tests {
         invalidator.attributes(1);
         invalidator.attach(Box::new(Recorder(seen.clone())));
         invalidator.entry(1, "gone".into());
+        invalidator.expire_entry(1, "perhaps".into());
         invalidator.attributes(2);
         invalidator.inode(3);
         invalidator.stop();
         assert_eq!(
             *seen.lock(),
-            ["entry 1 \"gone\"", "inode 2 -1 0", "inode 3 0 0"]
+            [
+                "entry 1 \"gone\"",
+                "expire 1 \"perhaps\"",
+                "inode 2 -1 0",
+                "inode 3 0 0"
+            ]
         );
     }
 }

@@ -21,7 +21,7 @@ impl DynamicFS {
         if let Some(names) = self.absent_names.get()
             && let Some((parent, name)) = names.add(parent, name)
         {
-            self.invalidator.entry(parent, name);
+            self.invalidator.expire_entry(parent, name);
         }
         EntryAnswer::Absent {
             entry_ttl: self.policy().negative_ttl,
