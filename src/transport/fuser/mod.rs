@@ -106,7 +106,11 @@ impl Session for FuserSession {
     }
 
     fn serve(self: Box<Self>) -> Result<(), TransportError> {
-        let served = self.session.run().map_err(TransportError::Serve);
+        let served = match self.session.run() {
+            // Unmounted while a request was being read, which the crate does not take for the end.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => Ok(()),
+            other => other.map_err(TransportError::Serve),
+        };
         self.fs.destroy();
         served
     }

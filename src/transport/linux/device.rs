@@ -119,8 +119,8 @@ impl Device {
                 // A socket whose other end is closed.
                 Ok(0) => return Ok(None),
                 Ok(len) => return Ok(Some(len)),
-                // Unmounted.
-                Err(Errno::NODEV) => return Ok(None),
+                // Unmounted; the second where that came while a request was being read.
+                Err(Errno::NODEV | Errno::CONNABORTED) => return Ok(None),
                 // The caller of a request was interrupted before it could be read; a signal; nothing yet.
                 Err(Errno::NOENT | Errno::INTR | Errno::AGAIN) => {}
                 Err(error) => return Err(error.into()),
