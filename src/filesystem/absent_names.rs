@@ -27,11 +27,11 @@ impl AbsentNames {
 
     /// Remembers a name, before the kernel is told. Gives back the one that is forgotten for it.
     pub(super) fn add(&self, parent: Ino, name: &OsStr) -> Option<Name> {
-        let name = (parent, name.to_owned());
-        let pushed_out = self.0.lock().push(name.clone(), ());
+        let pushed_out = self.0.lock().push((parent, name.to_owned()), ());
+        // The same name again, where it was there.
         pushed_out
             .map(|(other, ())| other)
-            .filter(|other| *other != name)
+            .filter(|(directory, other)| (*directory, other.as_os_str()) != (parent, name))
     }
 
     /// All of them, which are forgotten.
