@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use dynamicfs::mount::UnmountMode;
-use dynamicfs::{DynamicFS, IoMode, LockMode};
+use dynamicfs::{IoMode, LockMode};
 use rustix::process::Signal;
 use support::helper::{self, Helper};
 use support::sys::{self, Lock};
@@ -33,11 +33,8 @@ fn daemon(arguments: &[String]) {
     };
     let mut config = support::with_io_mode(io_mode.parse().expect("a mode"));
     config.lock_mode = LockMode::Daemon;
-    config.transport = support::transport(config.transport);
-    let options = config.to_mount_options();
     let storage = Box::new(support::local_storage(Path::new(source), &config));
-    let fs = DynamicFS::new_with_config(storage, config);
-    let handle = dynamicfs::mount::spawn(fs, Path::new(mountpoint), &options).unwrap();
+    let handle = support::serve(storage, config, Path::new(mountpoint)).unwrap();
     helper::say("mounted");
     handle.wait().unwrap();
 }

@@ -128,12 +128,9 @@ fn a_lazy_unmount_ends_with_the_last_close() {
     let (backing, mountpoint) = (dir.path().join("backing"), dir.path().join("mnt"));
     fs::create_dir(&backing).unwrap();
     fs::create_dir(&mountpoint).unwrap();
-    let mut config = support::with_io_mode(dynamicfs::IoMode::WriteThrough);
-    config.transport = support::transport(config.transport);
-    let options = config.to_mount_options();
+    let config = support::with_io_mode(dynamicfs::IoMode::WriteThrough);
     let storage = Box::new(support::local_storage(&backing, &config));
-    let fs = dynamicfs::DynamicFS::new_with_config(storage, config);
-    let handle = dynamicfs::mount::spawn(fs, &mountpoint, &options).unwrap();
+    let handle = support::serve(storage, config, &mountpoint).unwrap();
     let mut file = File::create(mountpoint.join("open")).unwrap();
     let unmounter = handle.unmounter();
     unmounter.unmount(UnmountMode::Lazy).unwrap();
@@ -172,13 +169,10 @@ fn what_cannot_be_mounted_leaves_nothing_behind() {
         return;
     }
     let dir = support::test_dir();
-    let mut config = OptimizedFUSEConfig::balanced();
-    config.transport = support::transport(config.transport);
-    let options = config.to_mount_options();
+    let config = OptimizedFUSEConfig::balanced();
     let storage = Box::new(support::local_storage(dir.path(), &config));
-    let fs = dynamicfs::DynamicFS::new_with_config(storage, config);
     let absent = dir.path().join("absent");
-    let refused = dynamicfs::mount::spawn(fs, &absent, &options);
+    let refused = support::serve(storage, config, &absent);
     assert!(
         matches!(refused, Err(MountError::Transport(_))),
         "{refused:?}"

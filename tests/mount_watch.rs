@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use dynamicfs::OptimizedFUSEConfig;
 use dynamicfs::storage::{LocalStorage, MemoryStorage};
-use dynamicfs::{DynamicFS, OptimizedFUSEConfig};
 use rustix::process::Signal;
 use support::helper::{self, Helper};
 use support::{DEADLINE, Mounted, TestMount, can_mount, is_mountpoint, test_dir, wait_for};
@@ -167,12 +167,9 @@ fn daemon(arguments: &[String]) {
     let [source, mountpoint, handles] = arguments else {
         panic!("three arguments");
     };
-    let mut config = watching();
-    config.transport = support::transport(config.transport);
-    let options = config.to_mount_options();
     let storage = LocalStorage::builder(source).file_handles(handles == "true");
-    let fs = DynamicFS::new_with_config(Box::new(storage.build().unwrap()), config);
-    let handle = dynamicfs::mount::spawn(fs, Path::new(mountpoint), &options).unwrap();
+    let storage = Box::new(storage.build().unwrap());
+    let handle = support::serve(storage, watching(), Path::new(mountpoint)).unwrap();
     helper::say(handle.report().transport);
     handle.wait().unwrap();
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use dynamicfs::mount::{MountHandle, UnmountError, UnmountMode};
+use dynamicfs::mount::{MountError, MountHandle, UnmountError, UnmountMode};
 use dynamicfs::storage::{FilesystemInterface, LocalStorage, PermissionChecks};
 use dynamicfs::{DynamicFS, IoMode, OptimizedFUSEConfig, TransportChoice};
 use rustix::mount::UnmountFlags;
@@ -103,6 +103,18 @@ pub fn local_storage(root: &Path, config: &OptimizedFUSEConfig) -> LocalStorage 
         .expect("the backing directory opens")
 }
 
+/// Mounts and serves a storage at `mountpoint`.
+pub fn serve(
+    storage: Box<dyn FilesystemInterface>,
+    mut config: OptimizedFUSEConfig,
+    mountpoint: &Path,
+) -> Result<MountHandle, MountError> {
+    config.transport = transport(config.transport);
+    let options = config.to_mount_options();
+    let fs = DynamicFS::new_with_config(storage, config);
+    dynamicfs::mount::spawn(fs, mountpoint, &options)
+}
+
 /// A mount served by this process, in a directory of its own; all gone when dropped.
 pub struct TestMount {
     handle: Option<MountHandle>,
@@ -136,14 +148,11 @@ impl TestMount {
     pub fn over(
         dir: TempDir,
         storage: Box<dyn FilesystemInterface>,
-        mut config: OptimizedFUSEConfig,
+        config: OptimizedFUSEConfig,
     ) -> TestMount {
-        config.transport = transport(config.transport);
         let mountpoint = dir.path().join("mnt");
         fs::create_dir(&mountpoint).unwrap();
-        let options = config.to_mount_options();
-        let fs = DynamicFS::new_with_config(storage, config);
-        let handle = dynamicfs::mount::spawn(fs, &mountpoint, &options).expect("mounts");
+        let handle = serve(storage, config, &mountpoint).expect("mounts");
         TestMount {
             backing: dir.path().join("backing"),
             handle: Some(handle),
