@@ -16,12 +16,14 @@ const ALICE: Caller = Caller {
     gid: 4001,
     pid: 0,
     keeps_set_ids: true,
+    directory_group: None,
 };
 const BOB: Caller = Caller {
     uid: 4002,
     gid: 4002,
     pid: 0,
     keeps_set_ids: true,
+    directory_group: None,
 };
 const ROOT: Caller = Caller::ROOT;
 
@@ -145,6 +147,15 @@ fn a_set_group_id_directory_gives_its_group_and_a_default_acl_replaces_the_umask
         .mkdir(&ALICE, g, "sub".as_ref(), mode_of(0o755, 0))
         .unwrap();
     assert_eq!(owner(&dir.attr), (4001, 5005, 0o2755));
+    // The caller of the kernel's number 0 is in a pid namespace from where it cannot be seen.
+    let member = Caller {
+        directory_group: Some(5005),
+        ..ALICE
+    };
+    assert_eq!(
+        owner(&make(&member, g, "of a member", mode_of(0o2775, 0))),
+        (4001, 5005, 0o2775)
+    );
     assert_eq!(
         owner(&make(&ALICE, g, "f", mode_of(0o2775, 0))),
         (4001, 5005, 0o775)

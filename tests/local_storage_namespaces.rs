@@ -101,6 +101,7 @@ fn supplementary_groups_open_what_they_open_on_the_backing_store() {
             gid: 4001,
             pid,
             keeps_set_ids: true,
+            directory_group: None,
         };
         let fh = s.open(&member, ino, OFlags::RDONLY);
         let write = s.open(&member, ino, OFlags::WRONLY);

@@ -15,12 +15,14 @@ const USER: Caller = Caller {
     gid: 1000,
     pid: 1,
     keeps_set_ids: true,
+    directory_group: None,
 };
 const OTHER: Caller = Caller {
     uid: 1001,
     gid: 1001,
     pid: 2,
     keeps_set_ids: true,
+    directory_group: None,
 };
 
 fn mode(mode: u32) -> CreateMode {

@@ -11,6 +11,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 
 use dynamicfs::{IoMode, OptimizedFUSEConfig};
+use rustix::fs::FallocateFlags;
 use support::{Lcg, TestMount, can_mount, with_io_mode};
 
 const MODES: [IoMode; 4] = [
@@ -49,12 +50,14 @@ impl Checked<'_> {
     }
 
     fn step(&mut self) {
-        match self.numbers.below(11) {
+        match self.numbers.below(13) {
             0..4 => self.write(),
             4..7 => self.read(),
             7 => self.truncate(),
             8 => self.append(),
             9 => self.sync(),
+            10 => self.punch_hole(),
+            11 => self.copy(),
             _ => self.file = open(self.mount, self.name),
         }
         let size = self.file.metadata().unwrap().len();
@@ -95,6 +98,36 @@ impl Checked<'_> {
         self.model.resize(size as usize, 0);
     }
 
+    fn punch_hole(&mut self) {
+        let (at, len) = (self.numbers.below(RANGE), 1 + self.numbers.below(100_000));
+        let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&self.file, mode, at, len).unwrap();
+        let end = ((at + len) as usize).min(self.model.len());
+        self.model[(at as usize).min(end)..end].fill(0);
+    }
+
+    /// Within the file, from its first half to where no source is.
+    fn copy(&mut self) {
+        let half = RANGE / 2;
+        let (mut from, mut to) = (self.numbers.below(half), half + self.numbers.below(half));
+        let len = 1 + self.numbers.below(half - from) as usize;
+        let source = from as usize..(from as usize + len).min(self.model.len());
+        if source.is_empty() {
+            return;
+        }
+        let at = to as usize;
+        self.model
+            .resize(self.model.len().max(at + source.len()), 0);
+        self.model.copy_within(source.clone(), at);
+        let mut left = source.len();
+        while left > 0 {
+            let (file, from, to) = (&self.file, Some(&mut from), Some(&mut to));
+            let copied = rustix::fs::copy_file_range(file, from, file, to, left).unwrap();
+            assert_ne!(copied, 0, "{left} bytes are left to copy");
+            left -= copied;
+        }
+    }
+
     fn append(&mut self) {
         let len = 1 + self.numbers.below(10_000) as usize;
         let data = self.numbers.bytes(len);
@@ -119,8 +152,13 @@ fn a_random_mix_leaves_the_same_bytes_everywhere() {
     if !can_mount("random mix") {
         return;
     }
-    for io_mode in MODES {
-        let mount = TestMount::local(with_io_mode(io_mode));
+    for (io_mode, exclusive) in MODES
+        .into_iter()
+        .flat_map(|mode| [(mode, false), (mode, true)])
+    {
+        let mut config = with_io_mode(io_mode);
+        config.exclusive = exclusive;
+        let mount = TestMount::local(config);
         assert_eq!(mount.handle().report().io_mode, io_mode.to_string());
         let mut one = Checked::new(&mount, "one", 11);
         let mut two = Checked::new(&mount, "two", 12);
@@ -265,4 +303,28 @@ fn direct_io_keeps_no_pages_of_the_mount() {
     file.read_exact_at(&mut buffer, 0).unwrap();
     assert_eq!(&buffer, b"two");
     assert_eq!(OptimizedFUSEConfig::balanced().attr_timeout_secs, 5);
+}
+
+#[test]
+fn pages_that_nobody_else_changes_outlive_writes() {
+    if !can_mount("pages of an exclusive mount") {
+        return;
+    }
+    for (exclusive, reads) in [(false, 1), (true, 0)] {
+        let mut config = with_io_mode(IoMode::WriteThrough);
+        config.exclusive = exclusive;
+        let mount = TestMount::local(config);
+        let path = mount.path("file");
+        fs::write(&path, [b'a'; 8192]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), [b'a'; 8192]);
+        let before = mount.ops("READ");
+        let file = open(&mount, "file");
+        file.write_all_at(&[b'b'; 4096], 0).unwrap();
+        // The answer brings a modification time that is new to the kernel.
+        assert_eq!(file.metadata().unwrap().len(), 8192);
+        let mut seen = [0; 8192];
+        file.read_exact_at(&mut seen, 0).unwrap();
+        assert_eq!((seen[0], seen[8191]), (b'b', b'a'));
+        assert_eq!(mount.ops("READ") - before, reads, "exclusive: {exclusive}");
+    }
 }

@@ -19,7 +19,7 @@ use dynamicfs::storage::{
 use dynamicfs::{IoMode, LockMode, MountOption, OpenPolicy, OptimizedFUSEConfig, TransportChoice};
 use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
 use support::sys::Handle;
-use support::{DEADLINE, TestMount, can_mount, wait_for, within};
+use support::{DEADLINE, Mounted, TestMount, can_mount, is_mountpoint, test_dir, wait_for, within};
 
 fn native() -> OptimizedFUSEConfig {
     let mut config = OptimizedFUSEConfig::balanced();
@@ -456,4 +456,56 @@ fn a_large_directory_is_listed_without_attributes_until_somebody_looks_at_them()
     let looked_up = mount.ops("LOOKUP") - before;
     assert!(looked_up < FILES as u64 / 2, "{looked_up} lookups");
     assert!(mount.ops("READDIRPLUS") > 2);
+}
+
+/// A thread of another user, who is a supplementary member of a group.
+fn as_member_of<T: Send>(group: u32, action: impl FnOnce() -> T + Send) -> T {
+    use rustix::process::{Gid, Uid};
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let (uid, gid) = (Uid::from_raw(12_345), Gid::from_raw(12_345));
+            set_thread_groups(&[Gid::from_raw(group)]).unwrap();
+            set_thread_res_gid(gid, gid, gid).unwrap();
+            set_thread_res_uid(uid, uid, uid).unwrap();
+            action()
+        });
+        thread.join().expect("no panic")
+    })
+}
+
+/// The daemon is in a pid namespace of its own, as in a container: it cannot look its callers up.
+#[test]
+fn a_member_of_the_group_of_a_directory_is_one_for_a_daemon_that_cannot_see_it() {
+    if !can_mount("CREATE_SUPP_GROUP") {
+        return;
+    }
+    const GROUP: u32 = 6_006;
+    let dir = test_dir();
+    let (backing, mountpoint) = (dir.path().join("backing"), dir.path().join("mnt"));
+    let shared = backing.join("shared");
+    fs::create_dir_all(&shared).unwrap();
+    fs::create_dir(&mountpoint).unwrap();
+    chown(&shared, Some(0), Some(GROUP)).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o2775)).unwrap();
+    let mut daemon = Command::new("unshare")
+        .args(["--pid", "--fork", "--kill-child"])
+        .arg(env!("CARGO_BIN_EXE_dynamicfs"))
+        .args(["mount", "--foreground", "--transport=linux"])
+        .args([&backing, &mountpoint])
+        .spawn()
+        .expect("unshare runs");
+    let _mounted = Mounted(mountpoint.clone());
+    wait_for("the mount", DEADLINE, || is_mountpoint(&mountpoint));
+    let created = as_member_of(GROUP, || {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create_new(true).mode(0o2755);
+        options.open(mountpoint.join("shared/new")).map(drop)
+    });
+    created.expect("the group may write");
+    let new = fs::metadata(shared.join("new")).unwrap();
+    let owner = (new.uid(), new.gid(), new.mode() & 0o7777);
+    assert_eq!(owner, (12_345, GROUP, 0o2755));
+    support::unmount_when_idle(&mountpoint);
+    assert!(daemon.wait().unwrap().success());
 }

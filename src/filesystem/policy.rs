@@ -17,8 +17,9 @@ pub struct Granted {
     pub passthrough: bool,
     /// The kernel keeps dirty pages and owns size and times.
     pub writeback_cache: bool,
-    /// The kernel drops cached pages when it learns of a new size or modification time.
-    pub auto_inval_data: bool,
+    /// Cached pages may outlive a close: the kernel drops them when it learns of a new size or modification
+    /// time (`FUSE_AUTO_INVAL_DATA`), or nobody but this mount changes them (`FUSE_EXPLICIT_INVAL_DATA`).
+    pub lasting_pages: bool,
     /// The kernel takes `ENOSYS` to an OPEN for all files (`FUSE_NO_OPEN_SUPPORT`, which it announces and
     /// nobody asks for).
     pub no_open: bool,
@@ -61,11 +62,10 @@ impl Policy {
     ) -> Policy {
         let (io_mode, io_mode_reason) = effective_io_mode(config, storage, granted);
         let names_expire = names_must_expire(config);
-        let lifetime =
-            |ttl: Duration| match ttl.is_zero() || !(storage.exclusive || config.exclusive) {
-                true => ttl,
-                false => UNLIMITED,
-            };
+        let lifetime = |ttl: Duration| match ttl.is_zero() || !is_exclusive(config, storage) {
+            true => ttl,
+            false => UNLIMITED,
+        };
         let name_ttl = |ttl| match names_expire {
             true => Duration::ZERO,
             false => lifetime(ttl),
@@ -78,7 +78,7 @@ impl Policy {
             attr_ttl: lifetime(config.attr_timeout()),
             entry_ttl,
             negative_ttl: name_ttl(config.negative_timeout()),
-            keep_cache: config.kernel_features == KernelFeatures::All && granted.auto_inval_data,
+            keep_cache: config.kernel_features == KernelFeatures::All && granted.lasting_pages,
             no_flush: config.kernel_features == KernelFeatures::All
                 && config.lock_mode == LockMode::Kernel
                 && !storage.flush_on_close
@@ -91,7 +91,7 @@ impl Policy {
             // A listing that may not be kept at all is one of an open directory.
             stateless_directories: config.kernel_features == KernelFeatures::All
                 && granted.no_opendir
-                && granted.auto_inval_data
+                && granted.lasting_pages
                 && storage.without_open.directories
                 && opens_are_checked(config)
                 && !entry_ttl.is_zero(),
@@ -121,6 +121,11 @@ impl Policy {
 /// walks a cached name without asking whether *this* caller may search the directory.
 pub(crate) fn names_must_expire(config: &OptimizedFUSEConfig) -> bool {
     config.allow_other && !config.default_permissions
+}
+
+/// Whether nothing but the mount changes what it shows.
+pub(crate) fn is_exclusive(config: &OptimizedFUSEConfig, storage: &StorageCapabilities) -> bool {
+    storage.exclusive || config.exclusive
 }
 
 /// Whether somebody else than the storage sees to it that an open is permitted: the kernel, or the
@@ -156,8 +161,8 @@ fn stateless_files(
     wants_stateless_files(config, storage)?;
     if !granted.no_open {
         Err("this kernel opens every file with a request")
-    } else if !granted.auto_inval_data {
-        Err("the kernel did not grant AUTO_INVAL_DATA, without which pages would stay for ever")
+    } else if !granted.lasting_pages {
+        Err("the kernel granted no *_INVAL_DATA, without which pages would stay for ever")
     } else {
         Ok(())
     }
@@ -212,7 +217,7 @@ mod tests {
     const ALL: Granted = Granted {
         passthrough: true,
         writeback_cache: false,
-        auto_inval_data: true,
+        lasting_pages: true,
         no_open: true,
         no_opendir: true,
     };
@@ -249,7 +254,7 @@ mod tests {
                 ..ALL
             },
             Granted {
-                auto_inval_data: false,
+                lasting_pages: false,
                 ..ALL
             },
         ] {

@@ -34,8 +34,8 @@ pub const NO_HANDLE: Fh = 0;
 
 /// Who makes a request: the credentials that the kernel sent with it.
 ///
-/// Supplementary groups are not part of a FUSE request; a storage that needs them reads them from
-/// `/proc/PID/status`.
+/// Supplementary groups are not part of a FUSE request, except [one](Self::directory_group); a storage that needs
+/// the others reads them from `/proc/PID/status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// Filesystem user id of the calling thread.
@@ -49,6 +49,9 @@ pub struct Caller {
     /// truncates, whoever asks: the caller has no `CAP_FSETID` (`FUSE_WRITE_KILL_SUIDGID` and its like). With true, they
     /// go unless the user is 0.
     pub keeps_set_ids: bool,
+    /// Of a creation: the group of the directory, where it is not `gid` and the caller is known to be a member
+    /// (`FUSE_CREATE_SUPP_GROUP`, since Linux 6.3). None says nothing: the kernel or the transport may not tell.
+    pub directory_group: Option<u32>,
 }
 
 impl Caller {
@@ -58,6 +61,7 @@ impl Caller {
         gid: 0,
         pid: 0,
         keeps_set_ids: true,
+        directory_group: None,
     };
 }
 

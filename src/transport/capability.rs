@@ -1,7 +1,7 @@
 //! The capabilities of the kernel that this library knows, and which of them a mount asks for.
 
 use crate::config::{IoMode, KernelFeatures, LockMode, OptimizedFUSEConfig, ReadDirPlus};
-use crate::filesystem::{names_must_expire, wants_stateless_files};
+use crate::filesystem::{is_exclusive, names_must_expire, wants_stateless_files};
 use crate::storage::StorageCapabilities;
 
 macro_rules! capabilities {
@@ -48,6 +48,8 @@ capabilities! {
         DontMask => "DONT_MASK",
         /// Cached pages are dropped when size or modification time changed.
         AutoInvalData => "AUTO_INVAL_DATA",
+        /// Cached pages are dropped only when the filesystem says so.
+        ExplicitInvalData => "EXPLICIT_INVAL_DATA",
         /// Lookups and listings in one directory run in parallel.
         ParallelDirops => "PARALLEL_DIROPS",
         /// Listings bring attributes.
@@ -89,8 +91,6 @@ capabilities! {
         SpliceRead => "SPLICE_READ",
         /// Pages of an answer are moved into the page cache of the mount instead of copied.
         SpliceMove => "SPLICE_MOVE",
-        /// Cached pages are dropped only when the filesystem says so.
-        ExplicitInvalData => "EXPLICIT_INVAL_DATA",
         /// Creations bring the security label of what is created.
         SecurityCtx => "SECURITY_CTX",
         /// Creations bring the group of the caller that matters in the directory.
@@ -136,7 +136,10 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
         return no("kernel_features is minimal");
     }
     let stateless = wants_stateless_files(config, storage).is_ok();
+    let own_pages = keeps_own_pages(config, storage);
     match capability {
+        Capability::AutoInvalData => when(own_pages.is_err(), "EXPLICIT_INVAL_DATA excludes it"),
+        Capability::ExplicitInvalData => own_pages.map_or_else(no, |()| Ask::Yes),
         Capability::AtomicOTrunc => when(
             !stateless,
             "open is stateless, so only a SETATTR can truncate",
@@ -159,16 +162,9 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
             !config.leaves_checks_out(),
             "the kernel would check permissions, but only root can enter the mount",
         ),
-        Capability::Passthrough if config.io_mode != IoMode::Passthrough => {
-            no("io_mode is not passthrough")
+        Capability::Passthrough => {
+            wants_passthrough(config, storage).map_or_else(no, |()| Ask::Yes)
         }
-        Capability::Passthrough if stateless => {
-            no("open is stateless, and passthrough needs the answer to OPEN")
-        }
-        Capability::Passthrough => when(
-            storage.kernel_backed,
-            "the storage has no kernel-backed files",
-        ),
         Capability::WritebackCache => when(
             wants_writeback_cache(config, storage),
             "io_mode or enable_writeback does not want it, or passthrough excludes it",
@@ -188,17 +184,45 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
         Capability::SpliceMove => {
             no("the pages would leave the page cache of the backing file, and it was slower")
         }
-        Capability::ExplicitInvalData => {
-            no("it excludes AUTO_INVAL_DATA, which drops what is stale")
-        }
         Capability::SecurityCtx => no("a storage is not told the labels of new files"),
-        Capability::CreateSuppGroup => no("a storage looks up the groups of a caller itself"),
         Capability::AllowIdmap => no("most requests would come without the ids of their caller"),
         Capability::HasResend => no("nothing outlives a daemon that could take them"),
         Capability::RequestTimeout => no("a storage may be slow"),
         Capability::Submounts => no("a mount has one device number"),
         Capability::OverIoUring => no("requests are read from /dev/fuse"),
         _ => Ask::Yes,
+    }
+}
+
+/// Whether the mount wants passthrough, or why not.
+fn wants_passthrough(
+    config: &OptimizedFUSEConfig,
+    storage: &StorageCapabilities,
+) -> Result<(), &'static str> {
+    if config.io_mode != IoMode::Passthrough {
+        Err("io_mode is not passthrough")
+    } else if wants_stateless_files(config, storage).is_ok() {
+        Err("open is stateless, and passthrough needs the answer to OPEN")
+    } else if !storage.kernel_backed {
+        Err("the storage has no kernel-backed files")
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether cached pages stay until this mount changes them, or why not. The kernel would otherwise drop all pages
+/// of a file when it learns of the new modification time of a write of its own, and ask for the attributes
+/// of a file before it reads from them again.
+fn keeps_own_pages(
+    config: &OptimizedFUSEConfig,
+    storage: &StorageCapabilities,
+) -> Result<(), &'static str> {
+    if !is_exclusive(config, storage) {
+        Err("others may change the data, so AUTO_INVAL_DATA drops what is stale")
+    } else if wants_passthrough(config, storage).is_ok() {
+        Err("files in passthrough have no pages here, and would change behind those of others")
+    } else {
+        Ok(())
     }
 }
 
@@ -294,6 +318,32 @@ mod tests {
         let asked = asked(&config, &LOCAL);
         assert!(!asked.contains(&Capability::Passthrough));
         assert!(!asked.contains(&Capability::AtomicOTrunc));
+    }
+
+    #[test]
+    fn pages_are_dropped_by_the_kernel_unless_nobody_else_changes_them() {
+        let memory = StorageCapabilities {
+            kernel_backed: false,
+            exclusive: true,
+            ..LOCAL
+        };
+        let mut stateless = OptimizedFUSEConfig::balanced();
+        stateless.open = crate::config::OpenPolicy::Stateless;
+        let exclusive = |mut config: OptimizedFUSEConfig| {
+            config.exclusive = true;
+            config
+        };
+        for (config, storage, explicit) in [
+            (OptimizedFUSEConfig::balanced(), LOCAL, false),
+            (exclusive(OptimizedFUSEConfig::balanced()), LOCAL, false),
+            (stateless.clone(), LOCAL, false),
+            (exclusive(stateless), LOCAL, true),
+            (OptimizedFUSEConfig::balanced(), memory, true),
+        ] {
+            let asked = asked(&config, &storage);
+            assert_eq!(asked.contains(&Capability::ExplicitInvalData), explicit);
+            assert_eq!(asked.contains(&Capability::AutoInvalData), !explicit);
+        }
     }
 
     #[test]

@@ -52,7 +52,9 @@ pub(super) fn negotiate(
         match capability {
             Capability::Passthrough => granted.passthrough = in_force,
             Capability::WritebackCache => granted.writeback_cache = in_force,
-            Capability::AutoInvalData => granted.auto_inval_data = in_force,
+            Capability::AutoInvalData | Capability::ExplicitInvalData => {
+                granted.lasting_pages |= in_force;
+            }
             _ => {}
         }
         items.push(item);

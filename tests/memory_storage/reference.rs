@@ -296,6 +296,7 @@ proptest! {
                 gid: rustix::process::getegid().as_raw(),
                 pid: 0,
                 keeps_set_ids: true,
+                directory_group: None,
             },
         };
         for step in &steps {

@@ -49,6 +49,8 @@ thread_local! {
 pub(super) enum Groups {
     /// They decide nothing here.
     Any,
+    /// That of the directory, if the caller is a member.
+    OfDirectory,
     /// Those of the caller.
     OfCaller,
 }
@@ -139,8 +141,12 @@ impl Identity {
             return Ok(());
         }
         CURRENT.with_borrow_mut(|now| {
-            if groups == Groups::OfCaller {
-                self.set_groups(now, supplementary_groups(caller)?)?;
+            match (groups, caller.directory_group) {
+                (Groups::Any, _) => {}
+                (Groups::OfDirectory, Some(group)) => self.set_groups(now, vec![group])?,
+                (Groups::OfDirectory, None) | (Groups::OfCaller, _) => {
+                    self.set_groups(now, supplementary_groups(caller)?)?;
+                }
             }
             self.set_ids(now, caller.uid, caller.gid)?;
             self.set_level(now, Level::Acting)
@@ -156,7 +162,10 @@ impl Identity {
             self.become_caller_root(caller)?;
             return Ok(Checked(None));
         }
-        let groups = supplementary_groups(caller)?;
+        let mut groups = supplementary_groups(caller)?;
+        // A caller in another pid namespace has none that could be read.
+        let told = caller.directory_group;
+        groups.extend(told.filter(|group| !groups.contains(group)));
         CURRENT.with_borrow_mut(|now| {
             self.set_groups(now, groups)?;
             self.set_ids(now, caller.uid, caller.gid)?;
@@ -180,7 +189,7 @@ impl Identity {
         }
         // S_ISGID stays only for members of the group (`mode_strip_sgid` in fs/inode.c).
         let groups = if set_gid {
-            Groups::OfCaller
+            Groups::OfDirectory
         } else {
             Groups::Any
         };
@@ -306,6 +315,7 @@ mod tests {
             gid: 9,
             pid: 1,
             keeps_set_ids: true,
+            directory_group: None,
         };
         assert_eq!(parse_groups(STATUS, &caller), [4, 24, 1000]);
         let other = Caller { gid: 8, ..caller };
@@ -319,6 +329,7 @@ mod tests {
             gid: 9,
             pid: u32::MAX >> 1,
             keeps_set_ids: true,
+            directory_group: None,
         };
         assert_eq!(supplementary_groups(&gone), Ok(Vec::new()));
     }

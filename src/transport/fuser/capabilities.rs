@@ -14,6 +14,7 @@ pub(super) fn flag(capability: Capability) -> Result<InitFlags, &'static str> {
         Capability::AtomicOTrunc => InitFlags::FUSE_ATOMIC_O_TRUNC,
         Capability::DontMask => InitFlags::FUSE_DONT_MASK,
         Capability::AutoInvalData => InitFlags::FUSE_AUTO_INVAL_DATA,
+        Capability::ExplicitInvalData => InitFlags::FUSE_EXPLICIT_INVAL_DATA,
         Capability::ParallelDirops => InitFlags::FUSE_PARALLEL_DIROPS,
         Capability::DoReaddirplus => InitFlags::FUSE_DO_READDIRPLUS,
         Capability::ReaddirplusAuto => InitFlags::FUSE_READDIRPLUS_AUTO,

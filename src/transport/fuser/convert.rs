@@ -13,6 +13,7 @@ pub(super) fn caller(request: &fuser::Request) -> Caller {
         gid: request.gid(),
         pid: request.pid(),
         keeps_set_ids: true,
+        directory_group: None,
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) fn caller(request: &Request<'_>) -> Caller {
         gid: request.header.gid,
         pid: request.header.pid,
         keeps_set_ids: !takes_set_ids(&request.operation),
+        directory_group: request.extensions.groups().next(),
     }
 }
 

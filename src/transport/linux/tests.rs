@@ -93,7 +93,6 @@ fn the_handshake_takes_nothing_that_was_not_offered_or_is_not_honoured() {
         InitFlags::from_bits_retain(u64::from(answer.flags) | u64::from(answer.flags2) << 32);
     assert!(taken.contains(InitFlags::INIT_EXT | InitFlags::PARALLEL_DIROPS));
     let never = InitFlags::SECURITY_CTX
-        | InitFlags::CREATE_SUPP_GROUP
         | InitFlags::ALLOW_IDMAP
         | InitFlags::HAS_RESEND
         | InitFlags::REQUEST_TIMEOUT

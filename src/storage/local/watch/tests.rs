@@ -12,6 +12,7 @@ const ROOT: Caller = Caller {
     gid: 0,
     pid: 0,
     keeps_set_ids: true,
+    directory_group: None,
 };
 
 /// Keeps what it hears.

@@ -23,7 +23,6 @@ pub(crate) struct SecurityContext<'a> {
     pub(crate) value: &'a [u8],
 }
 
-#[allow(dead_code, reason = "checked, though no mount asks for any")]
 impl<'a> Extensions<'a> {
     /// # Errors
     /// [`Defect::Extensions`] when they do not fill `bytes` exactly. Extensions of an unknown kind are
@@ -35,16 +34,13 @@ impl<'a> Extensions<'a> {
     }
 
     /// All of them, as they were sent.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn as_bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     /// The security contexts.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn security_contexts(&self) -> impl Iterator<Item = SecurityContext<'a>> + use<'a> {
         self.records()
             .filter(|(header, _)| header.kind <= MAX_NR_SECCTX)
