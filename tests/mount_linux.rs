@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use dynamicfs::storage::{
     Attr, Caller, CreateMode, Entry, Errno, Fh, FileKind, FilesystemInterface, Ino, MemoryStorage,
@@ -422,6 +423,33 @@ fn requests_that_take_long_hold_nobody_up_as_long_as_there_are_workers() {
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
     assert_eq!(storage.waiting.lock().unwrap().peak, MOST);
+}
+
+/// The kernel looks every 15 seconds, and takes no shorter limit.
+#[test]
+fn a_storage_that_hangs_costs_the_mount_and_not_its_callers_where_requests_have_a_limit() {
+    if !can_mount("REQUEST_TIMEOUT") {
+        return;
+    }
+    let storage = Arc::new(Odd::default());
+    let mut config = native();
+    config.request_timeout_secs = 1;
+    let mount = TestMount::of(Box::new(storage.clone()), config);
+    assert!(in_force(&mount, "REQUEST_TIMEOUT"));
+    let report = mount.handle().report();
+    let row = |name| report.capabilities.iter().find(|item| item.name == name);
+    assert_eq!(row("request_timeout").expect("a row").effective, "15s");
+    let path = mount.path("waits");
+    let limit = Duration::from_secs(15 + 15) + DEADLINE;
+    let ended = within("the kernel's limit", limit, move || fs::metadata(path));
+    let error = ended.expect_err("no answer came").raw_os_error();
+    assert!(
+        matches!(error, Some(libc::ECONNABORTED | libc::ENOTCONN)),
+        "{error:?}"
+    );
+    let error = fs::metadata(mount.root()).expect_err("the mount is dead");
+    assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN));
+    storage.let_go();
 }
 
 #[test]

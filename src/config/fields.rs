@@ -348,6 +348,8 @@ static FIELDS: &[Field] = table! {
         size!(max_write_size, 4 * KIB..=16 * MIB, aligned: true);
     max_background, max_background, "asynchronous requests in flight",
         count!(max_background: u16, 1..=65_535);
+    request_timeout, request_timeout_secs, "how long an answer may take before the kernel ends the mount; 0s: for ever",
+        duration!(request_timeout, request_timeout_secs, request_timeout_millis);
     io_mode, io_mode, "the path of file data", choice!(io_mode: IoMode);
     open, open, "whether opening a file is a request", choice!(open: OpenPolicy);
     lock_mode, lock_mode, "who arbitrates file locks", choice!(lock_mode: LockMode);

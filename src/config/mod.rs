@@ -194,6 +194,16 @@ pub struct OptimizedFUSEConfig {
     /// Asynchronous requests (readahead, writeback) in flight, 1 to 65,535. Default 64.
     pub max_background: u16,
 
+    /// How long a request may go without an answer before the kernel ends the connection, whole seconds,
+    /// 0 (never) to 86,400: every caller then gets an error (`ECONNABORTED`, later `ENOTCONN`), where one that waits
+    /// for a storage that hangs would wait for ever. Default 0: a storage may be slow, and the mount is lost with the
+    /// first answer that is late. The kernel makes less than 15 seconds 15, looks every 15, and is bound by
+    /// `fs.fuse.max_request_timeout` (Linux 6.15; native transport).
+    pub request_timeout_secs: u64,
+    /// Milliseconds added to [`request_timeout_secs`](Self::request_timeout_secs), 0 to 999; the kernel counts
+    /// seconds that have begun. Default 0.
+    pub request_timeout_millis: u32,
+
     /// The path of file data. Default passthrough.
     pub io_mode: IoMode,
     /// Whether open(2) is a request. Default auto: large files then move at the speed of the storage,
@@ -263,6 +273,11 @@ impl OptimizedFUSEConfig {
     /// Lifetime of the memory that a name does not exist.
     pub fn negative_timeout(&self) -> Duration {
         timeout(self.negative_timeout_secs, self.negative_timeout_millis)
+    }
+
+    /// How long a request may go without an answer; zero is for ever.
+    pub fn request_timeout(&self) -> Duration {
+        timeout(self.request_timeout_secs, self.request_timeout_millis)
     }
 
     /// Lifetime of a cached extended attribute.

@@ -68,6 +68,8 @@ impl OptimizedFUSEConfig {
             max_read_size: MIB,
             max_write_size: MIB,
             max_background: 64,
+            request_timeout_secs: 0,
+            request_timeout_millis: 0,
             io_mode: IoMode::Passthrough,
             open: OpenPolicy::Auto,
             lock_mode: LockMode::Kernel,

@@ -63,6 +63,13 @@ pub(super) fn conflicts(config: &OptimizedFUSEConfig) -> Vec<Conflict> {
             },
         ),
         (
+            !config.request_timeout().is_zero() && config.lock_mode == LockMode::Daemon,
+            Conflict {
+                settings: &["request_timeout", "lock_mode"],
+                rule: "waiting for a lock of the daemon is a request, for which the kernel would end the mount",
+            },
+        ),
+        (
             config.enable_writeback && config.writeback_buffer_size < SMALLEST_BUFFER,
             Conflict {
                 settings: &["writeback", "writeback_buffer_size"],
@@ -102,7 +109,8 @@ impl OptimizedFUSEConfig {
     /// Ranges are those of the fields' documentation; `max_read_size` and `max_write_size` are
     /// also multiples of 4 KiB, because requests are made of pages. Contradictions: the I/O mode
     /// [`WritebackCache`](IoMode::WritebackCache) without `enable_writeback` or with
-    /// [`KernelFeatures::Minimal`], `enable_writeback` without a buffer of a page, `watch` with `exclusive`, and
+    /// [`KernelFeatures::Minimal`], `enable_writeback` without a buffer of a page, `watch` with `exclusive`,
+    /// a limit to requests with locks in the daemon, and
     /// [`OpenPolicy::Stateless`] with direct I/O, locks in the daemon or minimal features. What a kernel
     /// or a storage lacks is not an error here: the mount falls back and says so.
     ///

@@ -187,7 +187,10 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
         Capability::SecurityCtx => no("a storage is not told the labels of new files"),
         Capability::AllowIdmap => no("most requests would come without the ids of their caller"),
         Capability::HasResend => no("nothing outlives a daemon that could take them"),
-        Capability::RequestTimeout => no("a storage may be slow"),
+        Capability::RequestTimeout => when(
+            !config.request_timeout().is_zero(),
+            "request_timeout is 0: a storage may be slow",
+        ),
         Capability::Submounts => no("a mount has one device number"),
         Capability::OverIoUring => no("requests are read from /dev/fuse"),
         _ => Ask::Yes,

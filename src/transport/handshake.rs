@@ -1,7 +1,11 @@
 //! What a mount asks of the kernel, and what becomes of the answer: the same for all transports.
 
+use std::time::Duration;
+
 use super::capability::{self, Ask, Capability};
+use super::request_timeout::Bounds;
 use super::{Negotiated, Negotiation};
+use crate::config::OptimizedFUSEConfig;
 use crate::filesystem::{DynamicFS, Granted};
 
 /// The kernel in a handshake, as a transport reaches it.
@@ -27,6 +31,10 @@ pub(super) trait Kernel {
 
     /// Asks for so many asynchronous requests in flight, and returns what was taken.
     fn set_max_background(&mut self, requests: u16) -> u16;
+
+    /// Asks for a limit of so many seconds to each answer, and returns what could be asked for: nothing where the
+    /// capability is not in force.
+    fn set_request_timeout(&mut self, seconds: u16) -> u16;
 
     /// Says how many stacked file systems may lie below this one.
     fn set_max_stack_depth(&mut self, depth: u32);
@@ -103,11 +111,20 @@ fn limits(fs: &DynamicFS, kernel: &mut impl Kernel) -> Vec<Negotiated> {
     let write = u64::from(kernel.set_max_write(asked_write)).min(cap);
     let asked_read = config.max_read_size as u64;
     let background = kernel.set_max_background(config.max_background);
-    vec![
+    let mut limits = vec![
         limit("max_write_size", asked_write.into(), write),
         limit("max_read_size", asked_read, asked_read.min(cap)),
         Negotiated::limit("max_background", config.max_background, background),
-    ]
+    ];
+    limits.extend(request_timeout(config, kernel));
+    limits
+}
+
+fn request_timeout(config: &OptimizedFUSEConfig, kernel: &mut impl Kernel) -> Option<Negotiated> {
+    let asked = config.request_timeout();
+    let seconds = asked.as_millis().div_ceil(1000);
+    let named = kernel.set_request_timeout(u16::try_from(seconds).unwrap_or(u16::MAX));
+    Bounds::of_this_system().report(asked, Duration::from_secs(named.into()))
 }
 
 /// The largest payload of a request: `fs.fuse.max_pages_limit` pages, 256 where the kernel has no

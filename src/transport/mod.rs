@@ -14,6 +14,7 @@ mod ioctl;
 pub mod linux;
 mod locks;
 mod negotiation;
+mod request_timeout;
 #[cfg(any(test, feature = "internals"))]
 mod wire;
 

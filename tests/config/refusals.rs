@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use dynamicfs::OptimizedFUSEConfig;
-use dynamicfs::config::{IoMode, KernelFeatures};
+use dynamicfs::config::{IoMode, KernelFeatures, LockMode};
 
 use super::{VARIABLES, layers, lines, refused, with_file};
 
@@ -327,6 +327,8 @@ fn a_struct_is_validated_whole() {
     config.kernel_features = KernelFeatures::Minimal;
     config.watch = true;
     config.exclusive = true;
+    config.request_timeout_secs = 60;
+    config.lock_mode = LockMode::Daemon;
     let errors = lines(&config.validate().unwrap_err());
     let beginnings = [
         "attr_timeout_secs = 584542046090years",
@@ -343,6 +345,7 @@ fn a_struct_is_validated_whole() {
         "io_mode = writeback-cache and kernel_features = minimal: the writeback cache is a kernel \
          feature, kernel_features must be all",
         "watch = true and exclusive = true: where nothing else changes the directory there is nothing",
+        "request_timeout_secs = 1m and lock_mode = daemon: waiting for a lock of the daemon is a request, for",
         "enable_writeback = true and writeback_buffer_size = 0: writeback needs a buffer",
     ];
     assert_eq!(errors.len(), beginnings.len(), "{errors:#?}");

@@ -77,6 +77,11 @@ impl Kernel for KernelConfig {
         }
     }
 
+    fn set_request_timeout(&mut self, _: u16) -> u16 {
+        // The answer to INIT of fuser 0.18 has no such field.
+        0
+    }
+
     fn set_max_stack_depth(&mut self, depth: u32) {
         // Fails only for depths beyond the kernel's 2.
         let _ = KernelConfig::set_max_stack_depth(self, depth);

@@ -53,6 +53,7 @@ pub(super) struct Handshake {
     max_write: u32,
     max_background: u16,
     max_stack_depth: u32,
+    request_timeout: u16,
 }
 
 impl Handshake {
@@ -64,6 +65,7 @@ impl Handshake {
             max_write: 0,
             max_background: 0,
             max_stack_depth: 0,
+            request_timeout: 0,
         }
     }
 
@@ -92,6 +94,7 @@ impl Handshake {
             time_gran: 1,
             max_pages: u16::try_from(pages).unwrap_or(u16::MAX),
             max_stack_depth: self.max_stack_depth,
+            request_timeout: self.request_timeout,
             ..ours
         }
     }
@@ -132,6 +135,13 @@ impl Kernel for Handshake {
     fn set_max_background(&mut self, requests: u16) -> u16 {
         self.max_background = requests;
         requests
+    }
+
+    fn set_request_timeout(&mut self, seconds: u16) -> u16 {
+        if self.takes(InitFlags::REQUEST_TIMEOUT) {
+            self.request_timeout = seconds;
+        }
+        self.request_timeout
     }
 
     fn set_max_stack_depth(&mut self, depth: u32) {

@@ -95,6 +95,7 @@ fn the_handshake_takes_nothing_that_was_not_offered_or_is_not_honoured() {
     let never = InitFlags::SECURITY_CTX
         | InitFlags::ALLOW_IDMAP
         | InitFlags::HAS_RESEND
+        // Not configured.
         | InitFlags::REQUEST_TIMEOUT
         | InitFlags::OVER_IO_URING
         | InitFlags::SUBMOUNTS
