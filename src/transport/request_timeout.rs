@@ -53,15 +53,18 @@ impl Bounds {
             false => format_duration(limit),
         };
         let item = Negotiated::limit("request_timeout", text(asked), text(in_force));
-        Some(if in_force == asked {
-            item
-        } else if asked > named {
-            item.because("this kernel or this transport takes no such limit, or no longer one")
+        if in_force == asked {
+            return Some(item);
+        }
+        Some(item.because(if named.is_zero() && !asked.is_zero() {
+            "this kernel or this transport takes none"
+        } else if in_force == named {
+            "the kernel counts whole seconds, 65,535 at most"
         } else if in_force == PERIOD {
-            item.because("the kernel looks every 15 seconds")
+            "the kernel looks every 15 seconds"
         } else {
-            item.because("fs.fuse.default_request_timeout or max_request_timeout says so")
-        })
+            "fs.fuse.default_request_timeout or fs.fuse.max_request_timeout says so"
+        }))
     }
 }
 
@@ -103,11 +106,21 @@ mod tests {
         assert_eq!(free.report(secs(0), secs(0)), None);
         let report = |asked, named| {
             let item = free.report(secs(asked), secs(named)).expect("a line");
-            (item.effective, item.why.is_some())
+            (item.effective, item.why.unwrap_or_default())
         };
-        assert_eq!(report(60, 60), ("1m".to_owned(), false));
-        assert_eq!(report(2, 2), ("15s".to_owned(), true));
-        assert_eq!(report(60, 0), ("none".to_owned(), true));
+        for (asked, named, in_force, why) in [
+            (60, 60, "1m", ""),
+            (2, 2, "15s", "the kernel looks every 15 seconds"),
+            (60, 0, "none", "this kernel or this transport takes none"),
+            (
+                86_400,
+                65_535,
+                "18h12m15s",
+                "the kernel counts whole seconds, 65,535 at most",
+            ),
+        ] {
+            assert_eq!(report(asked, named), (in_force.to_owned(), why.to_owned()));
+        }
         let bounded = Bounds {
             default: secs(30),
             ..free
