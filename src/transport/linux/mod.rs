@@ -20,6 +20,8 @@ mod helper;
 mod interrupts;
 mod mount;
 mod notify;
+#[cfg(test)]
+mod notify_tests;
 mod options;
 mod serve;
 mod session;

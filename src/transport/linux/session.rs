@@ -57,6 +57,12 @@ impl LinuxSession {
         })
     }
 
+    /// What its requests share.
+    #[cfg(test)]
+    pub(super) fn context(&self) -> Arc<Context> {
+        self.context.clone()
+    }
+
     /// A helper that stays as long as the connection.
     pub(super) fn attend(&mut self, attendant: Option<Attendant>) {
         self.attendant = attendant;

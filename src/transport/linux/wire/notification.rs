@@ -87,7 +87,8 @@ impl<'a> Notification<'a> {
         Notification::of(NotifyCode::InvalEntry, &arguments, name.as_bytes(), b"\0")
     }
 
-    /// The name of `child` is gone, and watchers of both shall know (inotify(7)).
+    /// The name of `child` is gone, and so is `child`: who watches it is told (inotify(7), `IN_DELETE_SELF`). Who watches
+    /// the directory is not, since Linux 5.3.
     pub(crate) fn delete(parent: u64, child: u64, name: &'a OsStr) -> Notification<'a> {
         let arguments = NotifyDeleteOut {
             parent,
