@@ -265,6 +265,17 @@ fn privileges_go_with_changes_by_others_than_root() {
         0o2745,
         "without group execution the bit stays for the group"
     );
+    let unknown = |keeps_set_ids| Caller {
+        uid: u32::MAX,
+        gid: u32::MAX,
+        keeps_set_ids,
+        ..USER
+    };
+    chmod(&fs, &ROOT, ino, 0o6755).unwrap();
+    put(&fs, &unknown(true), ino, b"somebody").unwrap();
+    assert_eq!(perm(), 0o6755, "the kernel knows who may keep the bits");
+    put(&fs, &unknown(false), ino, b"somebody").unwrap();
+    assert_eq!(perm(), 0o755);
     chmod(&fs, &ROOT, ino, 0o6755).unwrap();
     let cap = name("security.capability");
     fs.setxattr(&ROOT, ino, cap, b"x", XattrFlags::empty())

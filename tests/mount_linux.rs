@@ -13,6 +13,7 @@ use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use dynamicfs::mount::MountError;
 use dynamicfs::storage::{
     Attr, Caller, CreateMode, Entry, Errno, Fh, FileKind, FilesystemInterface, Ino, MemoryStorage,
     OpenFlags, ROOT_INO, Result,
@@ -486,14 +487,15 @@ fn a_large_directory_is_listed_without_attributes_until_somebody_looks_at_them()
     assert!(mount.ops("READDIRPLUS") > 2);
 }
 
-/// A thread of another user, who is a supplementary member of a group.
-fn as_member_of<T: Send>(group: u32, action: impl FnOnce() -> T + Send) -> T {
+/// In a thread of another user and the group of that number, with supplementary groups.
+fn as_member<T: Send>(id: u32, groups: &[u32], action: impl FnOnce() -> T + Send) -> T {
     use rustix::process::{Gid, Uid};
     use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let (uid, gid) = (Uid::from_raw(12_345), Gid::from_raw(12_345));
-            set_thread_groups(&[Gid::from_raw(group)]).unwrap();
+            let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
+            let groups: Vec<Gid> = groups.iter().map(|&group| Gid::from_raw(group)).collect();
+            set_thread_groups(&groups).unwrap();
             set_thread_res_gid(gid, gid, gid).unwrap();
             set_thread_res_uid(uid, uid, uid).unwrap();
             action()
@@ -525,7 +527,7 @@ fn a_member_of_the_group_of_a_directory_is_one_for_a_daemon_that_cannot_see_it()
         .expect("unshare runs");
     let _mounted = Mounted(mountpoint.clone());
     wait_for("the mount", DEADLINE, || is_mountpoint(&mountpoint));
-    let created = as_member_of(GROUP, || {
+    let created = as_member(12_345, &[GROUP], || {
         let mut options = OpenOptions::new();
         let options = options.write(true).create_new(true).mode(0o2755);
         options.open(mountpoint.join("shared/new")).map(drop)
@@ -536,4 +538,97 @@ fn a_member_of_the_group_of_a_directory_is_one_for_a_daemon_that_cannot_see_it()
     assert_eq!(owner, (12_345, GROUP, 0o2755));
     support::unmount_when_idle(&mountpoint);
     assert!(daemon.wait().unwrap().success());
+}
+
+/// In a thread of another user, of the group of that number.
+fn as_user<T: Send>(id: u32, action: impl FnOnce() -> T + Send) -> T {
+    as_member(id, &[], action)
+}
+
+#[test]
+fn a_mount_with_mapped_ids_shows_and_makes_what_the_mapping_says() {
+    if !can_mount("ALLOW_IDMAP") {
+        return;
+    }
+    const FIRST: u32 = 100_000;
+    for io_mode in [IoMode::Passthrough, IoMode::WriteThrough] {
+        let mut config = native();
+        config.io_mode = io_mode;
+        config.allow_idmap = true;
+        let mount = TestMount::prepared(config, |root| {
+            fs::set_permissions(root, fs::Permissions::from_mode(0o777)).unwrap();
+            fs::write(root.join("there"), "x").unwrap();
+            chown(root.join("there"), Some(7), Some(8)).unwrap();
+        });
+        assert!(in_force(&mount, "ALLOW_IDMAP"));
+        let dir = test_dir();
+        let mapped = Mounted::mapped(mount.root(), dir.path().join("mapped"), FIRST).unwrap();
+        let path = |name: &str| mapped.0.join(name);
+        let owner = |path: PathBuf| {
+            let found = fs::symlink_metadata(path).unwrap();
+            (found.uid(), found.gid())
+        };
+        assert_eq!(owner(path("there")), (FIRST + 7, FIRST + 8));
+        assert_eq!(owner(mount.path("there")), (7, 8));
+
+        as_user(FIRST + 5, || {
+            fs::write(path("file"), "x").unwrap();
+            fs::create_dir(path("dir")).unwrap();
+            std::os::unix::fs::symlink("file", path("link")).unwrap();
+        });
+        for name in ["file", "dir", "link"] {
+            assert_eq!(owner(mount.backing(name)), (5, 5), "{name}");
+            assert_eq!(owner(path(name)), (FIRST + 5, FIRST + 5), "{name}");
+        }
+        // Who has no number there owns nothing there, and by the mount itself everybody does.
+        let error = as_user(3, || fs::write(path("nobody's"), "x"));
+        assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::EOVERFLOW));
+        as_user(3, || fs::write(mount.path("somebody's"), "x").unwrap());
+        assert_eq!(owner(mount.backing("somebody's")), (3, 3));
+
+        chown(path("file"), Some(FIRST + 9), Some(FIRST + 9)).unwrap();
+        assert_eq!(owner(mount.backing("file")), (9, 9));
+        let refused = as_user(FIRST + 5, || fs::write(path("file"), "y"));
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::PermissionDenied);
+        as_user(FIRST + 9, || fs::write(path("file"), "y").unwrap());
+        assert_eq!(fs::read(mount.backing("file")).unwrap(), b"y");
+
+        // Set-id bits stay with root's writes and go with others', of whom no request says who they are.
+        let mode = || fs::metadata(mount.backing("file")).unwrap().mode() & 0o7777;
+        fs::set_permissions(path("file"), fs::Permissions::from_mode(0o6777)).unwrap();
+        let append = || {
+            let file = OpenOptions::new().append(true).open(mount.path("file"));
+            file.unwrap().write_all(b"z").unwrap();
+        };
+        append();
+        assert_eq!(mode(), 0o6777, "{io_mode}");
+        as_user(12_345, append);
+        assert_eq!(mode(), 0o777, "{io_mode}");
+    }
+}
+
+#[test]
+fn ids_are_mapped_only_where_the_kernel_checks_permissions() {
+    if !can_mount("allow_idmap without checks") {
+        return;
+    }
+    let mut config = native();
+    config.allow_idmap = true;
+    let dir = test_dir();
+    for options in [
+        vec![MountOption::AllowOther],
+        vec![MountOption::DefaultPermissions, MountOption::AllowRoot],
+    ] {
+        let storage = Box::new(MemoryStorage::new());
+        let fs = dynamicfs::DynamicFS::new_with_config(storage, config.clone());
+        let refused = dynamicfs::mount::spawn(fs, dir.path(), &options);
+        assert!(matches!(refused, Err(MountError::Idmap)), "{options:?}");
+        assert!(!is_mountpoint(dir.path()));
+    }
+    // For root alone nothing would have to be checked, but for the mapping.
+    config.allow_other = false;
+    let mount = TestMount::local(config);
+    assert!(in_force(&mount, "ALLOW_IDMAP"));
+    let again = mount.root().parent().unwrap().join("mapped");
+    drop(Mounted::mapped(mount.root(), again, 1_000).unwrap());
 }

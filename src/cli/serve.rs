@@ -86,6 +86,7 @@ fn storage(prepared: &Prepared) -> Result<Box<dyn FilesystemInterface>, Failure>
 
 fn cannot_mount(mountpoint: &Path, error: MountError) -> Failure {
     let exit = match &error {
+        MountError::Idmap => Exit::Usage,
         MountError::Transport(
             TransportError::Option { .. }
             | TransportError::Mounted { .. }

@@ -369,4 +369,6 @@ static FIELDS: &[Field] = table! {
     allow_other, allow_other, "let other users enter the mount", switch!(allow_other);
     default_permissions, default_permissions, "let the kernel check permissions",
         switch!(default_permissions);
+    allow_idmap, allow_idmap, "let the mount be mounted again with ids mapped (mount_setattr(2))",
+        switch!(allow_idmap);
 };

@@ -244,6 +244,11 @@ pub struct OptimizedFUSEConfig {
     /// others may enter, because a cached name is not checked again. A mount that only root may enter
     /// goes without it in any case.
     pub default_permissions: bool,
+    /// Let the mount be mounted again with ids mapped (`MOUNT_ATTR_IDMAP` of mount_setattr(2); Linux 6.12, native
+    /// transport). Default off: the kernel then names the caller only of what is created. So the storage cannot check
+    /// permissions, the blocks that the backing file system reserves are for nobody, and `trusted.*` attributes are listed
+    /// to nobody.
+    pub allow_idmap: bool,
 }
 
 impl OptimizedFUSEConfig {
@@ -257,7 +262,8 @@ impl OptimizedFUSEConfig {
     /// a question more, to which there is one answer.
     pub(crate) fn leaves_checks_out(&self) -> bool {
         let optimises = self.kernel_features == KernelFeatures::All;
-        optimises && self.default_permissions && self.only_root_enters()
+        // Through a mount with ids mapped, root is not the owner of everything.
+        optimises && self.default_permissions && !self.allow_idmap && self.only_root_enters()
     }
 
     /// Lifetime of cached attributes.

@@ -82,6 +82,7 @@ impl OptimizedFUSEConfig {
             transport: TransportChoice::Auto,
             allow_other: true,
             default_permissions: true,
+            allow_idmap: false,
         }
     }
 

@@ -69,6 +69,12 @@ impl Given {
         })
     }
 
+    /// Whether the kernel is seen to check permissions.
+    pub(super) fn is_checked(&self) -> bool {
+        let entry = self.entry.as_ref();
+        entry.is_some_and(|entry| entry.has(&MountOption::DefaultPermissions))
+    }
+
     /// What the report says of a mount whose options cannot be seen, where they matter.
     pub(super) fn unseen(&self, config: &OptimizedFUSEConfig) -> Option<Negotiated> {
         (self.entry.is_none() && config.default_permissions).then(|| {

@@ -48,6 +48,12 @@ pub enum MountError {
         /// Where it is mounted.
         mountpoint: PathBuf,
     },
+    /// `allow_idmap` was asked for of a mount in which the kernel does not check permissions, as far as can be seen:
+    /// requests would come without the ids of their callers.
+    #[error(
+        "allow_idmap is only for mounts with default_permissions and without allow_root: requests come without the ids of their callers, so only the kernel can check them"
+    )]
+    Idmap,
     /// The serving thread could not be started.
     #[error("cannot start a thread to serve the mount: {0}")]
     Thread(#[source] std::io::Error),
@@ -123,6 +129,13 @@ pub fn spawn(
         take_over(&mut fs, given)?;
     }
     let options = in_force(&mut fs, options);
+    let checked = match &given {
+        Some(given) => given.is_checked(),
+        None => options.contains(&MountOption::DefaultPermissions),
+    };
+    if fs.config().allow_idmap && !(checked && !options.contains(&MountOption::AllowRoot)) {
+        return Err(MountError::Idmap);
+    }
     let fs = Arc::new(fs);
     let transport = transport::of(fs.config().transport);
     let session = transport.mount(fs.clone(), mountpoint, &options)?;

@@ -38,16 +38,16 @@ pub const NO_HANDLE: Fh = 0;
 /// the others reads them from `/proc/PID/status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Caller {
-    /// Filesystem user id of the calling thread.
+    /// Filesystem user id of the calling thread; [`u32::MAX`] where it [is not told](Self::is_unknown).
     pub uid: u32,
-    /// Filesystem group id of the calling thread.
+    /// Filesystem group id of the calling thread; [`u32::MAX`] likewise.
     pub gid: u32,
     /// Thread id of the caller, in the pid namespace of the mount; 0 when the kernel itself asks
     /// (readahead, writeback).
     pub pid: u32,
     /// False where the kernel says that set-user-id and set-group-id bits go with what this request writes or
-    /// truncates, whoever asks: the caller has no `CAP_FSETID` (`FUSE_WRITE_KILL_SUIDGID` and its like). With true, they
-    /// go unless the user is 0.
+    /// truncates (set-group-id with the ACL that it sets), whoever asks: the caller has no `CAP_FSETID`
+    /// (`FUSE_WRITE_KILL_SUIDGID` and its like). With true, they go unless the user is 0 or [unknown](Self::is_unknown).
     pub keeps_set_ids: bool,
     /// Of a creation: the group of the directory, where it is not `gid` and the caller is known to be a member
     /// (`FUSE_CREATE_SUPP_GROUP`, since Linux 6.3). None says nothing: the kernel or the transport may not tell.
@@ -63,6 +63,12 @@ impl Caller {
         keeps_set_ids: true,
         directory_group: None,
     };
+
+    /// Whether the kernel does not tell who asks (`FUSE_INVALID_UIDGID`): with `allow_idmap` it does so only of
+    /// what is created. It has checked permissions then.
+    pub fn is_unknown(&self) -> bool {
+        self.uid == u32::MAX
+    }
 }
 
 /// What kind of object an inode is (the `S_IFMT` part of its mode, see inode(7)).

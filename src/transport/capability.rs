@@ -72,6 +72,8 @@ capabilities! {
         FlockLocks => "FLOCK_LOCKS",
         /// The filesystem drops set-user-id bits itself, so writes need no check of their own.
         HandleKillprivV2 => "HANDLE_KILLPRIV_V2",
+        /// The mount may be mounted again with ids mapped (mount_setattr(2)).
+        AllowIdmap => "ALLOW_IDMAP",
     }
     native {
         /// INIT has 64 flags.
@@ -95,8 +97,6 @@ capabilities! {
         SecurityCtx => "SECURITY_CTX",
         /// Creations bring the group of the caller that matters in the directory.
         CreateSuppGroup => "CREATE_SUPP_GROUP",
-        /// The mount may be mounted again with ids mapped (mount_setattr(2)).
-        AllowIdmap => "ALLOW_IDMAP",
         /// Requests that were read and not answered can be asked for again.
         HasResend => "HAS_RESEND",
         /// The kernel ends the connection when an answer takes too long.
@@ -185,7 +185,10 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
             no("the pages would leave the page cache of the backing file, and it was slower")
         }
         Capability::SecurityCtx => no("a storage is not told the labels of new files"),
-        Capability::AllowIdmap => no("most requests would come without the ids of their caller"),
+        Capability::AllowIdmap => when(
+            config.allow_idmap,
+            "allow_idmap is off: most requests would come without the ids of their caller",
+        ),
         Capability::HasResend => no("nothing outlives a daemon that could take them"),
         Capability::RequestTimeout => when(
             !config.request_timeout().is_zero(),

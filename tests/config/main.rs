@@ -42,6 +42,7 @@ const SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("transport", "linux", "fuser", "Linux"),
     ("allow_other", "false", "true", "no"),
     ("default_permissions", "false", "true", "off"),
+    ("allow_idmap", "true", "false", "on"),
 ];
 
 const VARIABLES: &[&str] = &[
@@ -73,6 +74,7 @@ const VARIABLES: &[&str] = &[
     "DYNAMICFS_TRANSPORT",
     "DYNAMICFS_ALLOW_OTHER",
     "DYNAMICFS_DEFAULT_PERMISSIONS",
+    "DYNAMICFS_ALLOW_IDMAP",
 ];
 
 /// Layers without the file of the machine that runs the test.

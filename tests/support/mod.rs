@@ -7,8 +7,10 @@ pub mod helper;
 pub mod sys;
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -262,6 +264,44 @@ impl Mounted {
         rustix::mount::mount("tmpfs", &path, "tmpfs", flags, data.as_c_str()).unwrap();
         Mounted(path)
     }
+}
+
+impl Mounted {
+    /// What is mounted at `from`, at the new directory `to` too, with the ids 0 to 65,535 of its files
+    /// shown and taken as ids from `first` on.
+    pub fn mapped(from: &Path, to: PathBuf, first: u32) -> std::io::Result<Mounted> {
+        use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+        let namespace = user_namespace(first);
+        fs::create_dir(&to)?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = open_tree(rustix::fs::CWD, from, flags)?;
+        sys::map_ids(tree.as_fd(), namespace.as_fd())?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(&tree, "", rustix::fs::CWD, &to, flags)?;
+        Ok(Mounted(to))
+    }
+}
+
+/// A user namespace in which the ids 0 to 65,535 are those from `first` on outside.
+fn user_namespace(first: u32) -> fs::File {
+    // Waits for its input to end, in a namespace that has no ids yet.
+    let mut holder = Command::new("unshare")
+        .args(["--user", "cat"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("unshare runs");
+    let of_holder = |what: &str| PathBuf::from(format!("/proc/{}/{what}", holder.id()));
+    let own = fs::read_link("/proc/self/ns/user").unwrap();
+    wait_for("the namespace", DEADLINE, || {
+        fs::read_link(of_holder("ns/user")).is_ok_and(|its| its != own)
+    });
+    for map in ["uid_map", "gid_map"] {
+        fs::write(of_holder(map), format!("0 {first} 65536\n")).expect("mapped once");
+    }
+    let namespace = fs::File::open(of_holder("ns/user")).unwrap();
+    drop(holder.stdin.take());
+    holder.wait().expect("it ends with its input");
+    namespace
 }
 
 impl Drop for Mounted {

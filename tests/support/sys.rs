@@ -1,10 +1,10 @@
-//! The system calls that have no safe wrapper: mmap(2), fcntl(2) locks, signal handlers.
+//! The system calls that have no safe wrapper: mmap(2), fcntl(2) locks, file handles, ids of mounts, signal handlers.
 
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -93,6 +93,28 @@ pub fn lock(file: &File, command: i32, lock: Lock) -> io::Result<Lock> {
         len: raw.l_len,
         pid: raw.l_pid,
     })
+}
+
+/// Maps the ids of a detached mount as a user namespace does (mount_setattr(2), `MOUNT_ATTR_IDMAP`).
+pub fn map_ids(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: namespace.as_raw_fd() as u64,
+    };
+    // SAFETY: the path ends with NUL, the structure has the size that is given, and both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    check(result as libc::c_int)
 }
 
 /// A file handle: `struct file_handle` with room for the longest (`MAX_HANDLE_SZ`).

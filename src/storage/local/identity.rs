@@ -17,13 +17,17 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use super::sys;
 use crate::storage::types::{Caller, PermissionChecks, Result};
 
+/// The group of no file: `fs.overflowgid` by default, `nogroup`.
+const OVERFLOW_GID: u32 = 65_534;
+
 /// Capabilities of a thread between full and none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {
     /// All that the daemon has.
     Full,
-    /// Overrides permissions, but set-id bits are dropped and reserved blocks and quotas are
-    /// kept as for the caller.
+    /// Overrides permissions, but reserved blocks and quotas are kept.
+    Keeping,
+    /// The same, and set-id bits are dropped as for the caller.
     Acting,
     /// None but those that lead back.
     Checked,
@@ -132,10 +136,29 @@ impl Identity {
         })
     }
 
+    /// Root that is in no group of any file: who the caller is, only the kernel knows.
+    fn become_stranger(&self, caller: &Caller) -> Result<()> {
+        if !self.can_switch {
+            return Ok(());
+        }
+        let level = match caller.keeps_set_ids {
+            true => Level::Keeping,
+            false => Level::Acting,
+        };
+        CURRENT.with_borrow_mut(|now| {
+            self.set_groups(now, Vec::new())?;
+            self.set_ids(now, self.uid, OVERFLOW_GID)?;
+            self.set_level(now, level)
+        })
+    }
+
     /// The owner of what `caller` creates and writes, with the daemon's right to do it.
     pub(super) fn acting(&self, caller: &Caller, groups: Groups) -> Result<()> {
         if caller.uid == 0 {
             return self.become_caller_root(caller);
+        }
+        if caller.is_unknown() {
+            return self.become_stranger(caller);
         }
         if !self.can_switch {
             return Ok(());
@@ -229,6 +252,7 @@ impl Identity {
         let all = self.capabilities.permitted;
         let effective = match level {
             Level::Full => all,
+            Level::Keeping => all - CapabilitySet::SYS_RESOURCE,
             Level::Acting => all - CapabilitySet::FSETID - CapabilitySet::SYS_RESOURCE,
             Level::Checked => all & leading_back,
         };

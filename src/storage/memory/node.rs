@@ -81,10 +81,11 @@ impl Meta {
 
     /// Drops what a change of contents by `caller` must not leave: the set-user-id bit, the
     /// set-group-id bit of what the group may execute or the caller is not of, and the file's
-    /// capabilities (`setattr_should_drop_suidgid` of the kernel). The bits stay for root.
+    /// capabilities (`setattr_should_drop_suidgid` of the kernel). The bits stay for root, and where
+    /// the kernel alone knows who it is and lets them.
     pub(super) fn drop_privileges(&mut self, caller: &Caller) {
         self.xattrs.remove(OsStr::new(CAPABILITY));
-        if caller.uid == 0 && caller.keeps_set_ids {
+        if caller.keeps_set_ids && (caller.uid == 0 || caller.is_unknown()) {
             return;
         }
         let mut kill = mode::S_ISUID;

@@ -30,6 +30,11 @@ pub(super) fn flag(capability: Capability) -> Result<InitFlags, &'static str> {
         Capability::HandleKillprivV2 => {
             return Err("fuser does not hand over the kill flags of open, write and setattr");
         }
+        Capability::AllowIdmap => {
+            return Err(
+                "fuser does not hand over the kill flags, and no request has its caller's ids",
+            );
+        }
         // All that is not portable.
         _ => return Err("fuser decides the form of messages itself"),
     })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::wire::abi::{
     self, AttrOut, EntryOut, FopenFlags, OpenOut, OpenRequestFlags, SetattrIn, SetattrValid,
-    WriteFlags,
+    SetxattrFlags, WriteFlags,
 };
 use super::wire::{Operation, Request};
 use crate::filesystem::{AttrAnswer, EntryAnswer, FileAccess, Opened};
@@ -19,14 +19,14 @@ pub(super) fn caller(request: &Request<'_>) -> Caller {
         uid: request.header.uid,
         gid: request.header.gid,
         pid: request.header.pid,
-        keeps_set_ids: !takes_set_ids(&request.operation),
+        keeps_set_ids: !takes_set_ids(&request.operation, request.header.uid != u32::MAX),
         directory_group: request.extensions.groups().next(),
     }
 }
 
 /// Whether the kernel, which knows if the caller has `CAP_FSETID`, says that this change of data takes set-id
 /// bits away.
-fn takes_set_ids(operation: &Operation<'_>) -> bool {
+fn takes_set_ids(operation: &Operation<'_>, knows_caller: bool) -> bool {
     match operation {
         Operation::Write { args, .. } => args.write_flags.contains(WriteFlags::KILL_SUIDGID),
         // With `O_TRUNC`.
@@ -34,10 +34,16 @@ fn takes_set_ids(operation: &Operation<'_>) -> bool {
         Operation::Create { args, .. } | Operation::Tmpfile { args, .. } => {
             args.open_flags.contains(OpenRequestFlags::KILL_SUIDGID)
         }
-        // Of truncations alone: it comes with every change of owner too, whose rules the storage knows.
-        Operation::Setattr(args) => args
-            .valid
-            .contains(SetattrValid::KILL_SUIDGID | SetattrValid::SIZE),
+        Operation::Setattr(args) if args.valid.contains(SetattrValid::SIZE) => {
+            args.valid.contains(SetattrValid::KILL_SUIDGID)
+        }
+        // A change of owner, with which the same comes whoever asks, or a write by the kernel itself (`set_attr`): the
+        // storage knows the rules, if it knows the caller.
+        Operation::Setattr(_) => !knows_caller,
+        // An ACL that changes the mode.
+        Operation::Setxattr { args, .. } => {
+            args.setxattr_flags.contains(SetxattrFlags::ACL_KILL_SGID)
+        }
         _ => false,
     }
 }
