@@ -77,18 +77,45 @@ fn a_write_asks_for_no_attribute_and_takes_set_id_bits_away() {
     }
 }
 
-/// In a thread that is root without `CAP_FSETID`, as containers have it.
-fn as_root_without_fsetid<T: Send>(action: impl FnOnce() -> T + Send) -> T {
-    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+/// In a thread of its own, whose credentials are changed first.
+fn in_thread<T: Send>(change: impl FnOnce() + Send, action: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let mut own = capabilities(None).expect("its own");
-            own.effective.remove(CapabilitySet::FSETID);
-            set_capabilities(None, own).expect("fewer are always allowed");
+            change();
             action()
         });
         thread.join().expect("no panic")
     })
+}
+
+/// As root without `CAP_FSETID`, as containers have it.
+fn as_root_without_fsetid<T: Send>(action: impl FnOnce() -> T + Send) -> T {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let change = || {
+        let mut own = capabilities(None).expect("its own");
+        own.effective.remove(CapabilitySet::FSETID);
+        set_capabilities(None, own).expect("fewer are always allowed");
+    };
+    in_thread(change, action)
+}
+
+/// As another user and the group of that number, with supplementary groups.
+fn as_member<T: Send>(id: u32, groups: &[u32], action: impl FnOnce() -> T + Send) -> T {
+    use rustix::process::{Gid, Uid};
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    let change = || {
+        let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
+        let groups: Vec<Gid> = groups.iter().map(|&group| Gid::from_raw(group)).collect();
+        set_thread_groups(&groups).expect("groups");
+        set_thread_res_gid(gid, gid, gid).expect("a group");
+        set_thread_res_uid(uid, uid, uid).expect("a user");
+    };
+    in_thread(change, action)
+}
+
+/// As another user and the group of that number.
+fn as_user<T: Send>(id: u32, action: impl FnOnce() -> T + Send) -> T {
+    as_member(id, &[], action)
 }
 
 #[test]
@@ -487,23 +514,6 @@ fn a_large_directory_is_listed_without_attributes_until_somebody_looks_at_them()
     assert!(mount.ops("READDIRPLUS") > 2);
 }
 
-/// In a thread of another user and the group of that number, with supplementary groups.
-fn as_member<T: Send>(id: u32, groups: &[u32], action: impl FnOnce() -> T + Send) -> T {
-    use rustix::process::{Gid, Uid};
-    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
-            let groups: Vec<Gid> = groups.iter().map(|&group| Gid::from_raw(group)).collect();
-            set_thread_groups(&groups).unwrap();
-            set_thread_res_gid(gid, gid, gid).unwrap();
-            set_thread_res_uid(uid, uid, uid).unwrap();
-            action()
-        });
-        thread.join().expect("no panic")
-    })
-}
-
 /// The daemon is in a pid namespace of its own, as in a container: it cannot look its callers up.
 #[test]
 fn a_member_of_the_group_of_a_directory_is_one_for_a_daemon_that_cannot_see_it() {
@@ -538,11 +548,6 @@ fn a_member_of_the_group_of_a_directory_is_one_for_a_daemon_that_cannot_see_it()
     assert_eq!(owner, (12_345, GROUP, 0o2755));
     support::unmount_when_idle(&mountpoint);
     assert!(daemon.wait().unwrap().success());
-}
-
-/// In a thread of another user, of the group of that number.
-fn as_user<T: Send>(id: u32, action: impl FnOnce() -> T + Send) -> T {
-    as_member(id, &[], action)
 }
 
 #[test]

@@ -129,13 +129,7 @@ pub fn spawn(
         take_over(&mut fs, given)?;
     }
     let options = in_force(&mut fs, options);
-    let checked = match &given {
-        Some(given) => given.is_checked(),
-        None => options.contains(&MountOption::DefaultPermissions),
-    };
-    if fs.config().allow_idmap && !(checked && !options.contains(&MountOption::AllowRoot)) {
-        return Err(MountError::Idmap);
-    }
+    check_idmap(&fs, given.as_ref(), &options)?;
     let fs = Arc::new(fs);
     let transport = transport::of(fs.config().transport);
     let session = transport.mount(fs.clone(), mountpoint, &options)?;
@@ -180,6 +174,25 @@ fn take_over(fs: &mut DynamicFS, given: &Given) -> Result<(), MountError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether ids may be mapped, where they are to be: the kernel would refuse the handshake of a mount in which it does
+/// not check permissions, and `allow_root` is checked by ids that do not come.
+fn check_idmap(
+    fs: &DynamicFS,
+    given: Option<&Given>,
+    options: &[MountOption],
+) -> Result<(), MountError> {
+    let has = |option| options.contains(&option);
+    let checked = match given {
+        Some(given) => given.is_checked(),
+        None => has(MountOption::DefaultPermissions),
+    };
+    let some_only = has(MountOption::AllowRoot) && !has(MountOption::AllowOther);
+    if fs.config().allow_idmap && (!checked || some_only) {
+        return Err(MountError::Idmap);
+    }
+    Ok(())
 }
 
 /// The options without those that have nothing to do. `default_permissions` has the kernel ask for the

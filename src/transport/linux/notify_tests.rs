@@ -204,16 +204,15 @@ fn names_that_expire_or_are_invalid_are_looked_up_again() {
     }
     let served = Served::new();
     let every_name = served.minor >= 44;
-    let cases: [(&str, fn(&'static OsStr) -> Notification<'static>); 3] = [
-        ("expires", |name| Notification::expire_entry(ROOT_INO, name)),
-        ("invalid", |name| Notification::inval_entry(ROOT_INO, name)),
-        ("epoch", |_| Notification::inc_epoch()),
-    ];
-    for (name, notification) in cases {
+    for name in ["expires", "invalid", "epoch"] {
         drop(served.file(name, b""));
         served.remove_behind(ROOT_INO, name);
         assert!(served.exists(name), "{name} is cached");
-        let sent = served.send(&notification(OsStr::new(name)));
+        let sent = served.send(&match name {
+            "expires" => Notification::expire_entry(ROOT_INO, OsStr::new(name)),
+            "invalid" => Notification::inval_entry(ROOT_INO, OsStr::new(name)),
+            _ => Notification::inc_epoch(),
+        });
         if name == "epoch" && !every_name {
             assert_eq!(sent, Err(Errno::INVAL), "since 7.44");
             continue;
