@@ -76,7 +76,8 @@ fn make(
 mod tests {
     use super::*;
     use crate::program::run;
-    use std::fs;
+    use std::fs::{self, FileTimes};
+    use std::time::SystemTime;
 
     fn mke2fs() -> Command {
         let mut command = Command::new("mke2fs");
@@ -88,13 +89,19 @@ mod tests {
     fn the_same_tree_gives_the_same_bytes() {
         let dir = tempfile::tempdir().unwrap();
         let tree = dir.path().join("tree");
-        fs::create_dir_all(tree.join("usr/bin")).unwrap();
+        let programs = tree.join("usr/bin");
+        fs::create_dir_all(&programs).unwrap();
+        let mut all = vec![tree.clone(), tree.join("usr"), programs.clone()];
         for number in 0..50 {
-            fs::write(
-                tree.join(format!("usr/bin/{number}")),
-                "x".repeat(number * 100),
-            )
-            .unwrap();
+            let program = programs.join(number.to_string());
+            fs::write(&program, "x".repeat(number * 100)).unwrap();
+            all.push(program);
+        }
+        // Times of access are part of a disk, and to read the tree moves those that are not the latest of all.
+        let later = SystemTime::now() + Duration::from_secs(3_600);
+        for path in all {
+            let times = FileTimes::new().set_accessed(later);
+            fs::File::open(path).unwrap().set_times(times).unwrap();
         }
         let image = |name: &str, epoch| {
             let disk = dir.path().join(name);
