@@ -26,12 +26,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 const CALLS: u32 = 1_000;
 const NAME: &str = "file.txt";
 const DATA: [u8; 4096] = [7; 4096];
-const ROOT: Caller = Caller {
-    uid: 0,
-    gid: 0,
-    pid: 0,
-    keeps_set_ids: true,
-};
+const ROOT: Caller = Caller::ROOT;
 
 fn main() {
     // Before any thread is made, so that all inherit it.

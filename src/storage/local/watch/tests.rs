@@ -7,13 +7,7 @@ use crate::storage::{Caller, CreateMode, FilesystemInterface, LocalStorage, ROOT
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-const ROOT: Caller = Caller {
-    uid: 0,
-    gid: 0,
-    pid: 0,
-    keeps_set_ids: true,
-    directory_group: None,
-};
+const ROOT: Caller = Caller::ROOT;
 
 /// Keeps what it hears.
 #[derive(Default)]
