@@ -39,7 +39,7 @@ impl Class {
     }
 }
 
-/// One accepted difference.
+/// One accepted difference: a case on one preset, or on any.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exception {
@@ -81,22 +81,6 @@ impl Exception {
                 .targets
                 .as_ref()
                 .is_none_or(|only| only.iter().any(|name| name == subject.target))
-    }
-
-    /// An entry that can never apply would never be noticed.
-    fn check(&self, targets: &[String]) -> Result<()> {
-        ensure!(!self.reason.trim().is_empty(), "it has no reason");
-        let suites = Suite::ALL.map(Suite::name);
-        known("suite", &self.suite, &suites)?;
-        let presets = Preset::ALL.map(Preset::name);
-        if self.preset != EVERY {
-            known("preset", &self.preset, &presets)?;
-        }
-        narrowed("target", self.targets.as_deref(), targets)?;
-        // What a mount has, not what it may be asked for.
-        let transports =
-            [TransportChoice::Fuser, TransportChoice::Linux].map(TransportChoice::name);
-        narrowed("transport", self.transports.as_deref(), &transports)
     }
 
     /// It, as far as it is about mounts whose transports are those that `choice` leads to: one for each
@@ -168,11 +152,64 @@ impl Exception {
     }
 }
 
+/// An entry of the file: what differs for one reason.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    suite: String,
+    tests: Vec<String>,
+    presets: Option<Vec<String>>,
+    permissions: Option<Permissions>,
+    targets: Option<Vec<String>>,
+    transports: Option<Vec<String>>,
+    skipped: Option<String>,
+    class: Class,
+    reason: String,
+}
+
+impl Entry {
+    /// One that can never apply would never be noticed.
+    fn check(&self, targets: &[String]) -> Result<()> {
+        ensure!(!self.reason.trim().is_empty(), "it has no reason");
+        ensure!(!self.tests.is_empty(), "its list of tests is empty");
+        known("suite", &self.suite, &Suite::ALL.map(Suite::name))?;
+        let presets = Preset::ALL.map(Preset::name);
+        narrowed("preset", self.presets.as_deref(), &presets)?;
+        narrowed("target", self.targets.as_deref(), targets)?;
+        // What a mount has, not what it may be asked for.
+        let transports =
+            [TransportChoice::Fuser, TransportChoice::Linux].map(TransportChoice::name);
+        narrowed("transport", self.transports.as_deref(), &transports)
+    }
+
+    /// Each of its cases, on each of the presets that it lists.
+    fn one_by_one(self) -> Vec<Exception> {
+        let presets = self.presets.unwrap_or_else(|| vec![EVERY.to_owned()]);
+        let mut all = Vec::with_capacity(self.tests.len() * presets.len());
+        for test in &self.tests {
+            for preset in &presets {
+                all.push(Exception {
+                    suite: self.suite.clone(),
+                    test: test.clone(),
+                    preset: preset.clone(),
+                    permissions: self.permissions,
+                    targets: self.targets.clone(),
+                    transports: self.transports.clone(),
+                    skipped: self.skipped.clone(),
+                    class: self.class,
+                    reason: self.reason.clone(),
+                });
+            }
+        }
+        all
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    exception: Vec<Exception>,
+    exception: Vec<Entry>,
 }
 
 /// Reads the file, as far as it is about mounts by the transports that `choice` leads to
@@ -195,12 +232,18 @@ pub fn load(path: &Path, targets: &[String], choice: TransportChoice) -> Result<
 
 fn parse(text: &str, targets: &[String]) -> Result<Vec<Exception>> {
     let file: File = toml::from_str(text)?;
-    for exception in &file.exception {
-        exception
-            .check(targets)
-            .with_context(|| format!("the exception for {} {}", exception.suite, exception.test))?;
+    let mut all = Vec::new();
+    for entry in file.exception {
+        entry.check(targets).with_context(|| {
+            format!(
+                "the exception for {} {}",
+                entry.suite,
+                entry.tests.join(", ")
+            )
+        })?;
+        all.extend(entry.one_by_one());
     }
-    Ok(file.exception)
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -225,7 +268,7 @@ impl Exception {
 mod tests {
     use super::*;
 
-    const ENTRY: &str = "[[exception]]\nsuite = \"fsx\"\ntest = \"a\"\npreset = \"*\"\n\
+    const ENTRY: &str = "[[exception]]\nsuite = \"fsx\"\ntests = [\"a\"]\n\
                          class = \"kernel\"\nreason = \"because\"\n";
 
     const SUBJECT: Subject<'_> = Subject {
@@ -240,12 +283,26 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_covers_every_preset_of_that_case_only() {
+    fn an_entry_without_presets_covers_every_preset_of_that_case_only() {
         let exception = &read(ENTRY).unwrap()[0];
         assert!(exception.covers(SUBJECT, "a"));
         assert!(!exception.covers(SUBJECT, "b"));
         let suite = Suite::Suite;
         assert!(!exception.covers(Subject { suite, ..SUBJECT }, "a"));
+    }
+
+    #[test]
+    fn an_entry_is_taken_apart_so_that_each_case_on_each_preset_must_be_needed() {
+        let text = ENTRY.replace("\"a\"", "\"a\", \"b\"") + "presets = [\"safe\", \"baseline\"]\n";
+        let all = read(&text).unwrap();
+        let names: Vec<_> = all
+            .iter()
+            .map(|exception| format!("{} on {}", exception.test, exception.preset))
+            .collect();
+        assert_eq!(
+            names,
+            ["a on safe", "a on baseline", "b on safe", "b on baseline"]
+        );
     }
 
     #[test]
@@ -305,6 +362,7 @@ mod tests {
         assert!(read(&ENTRY.replace("reason = \"because\"\n", "")).is_err());
         assert!(read(&ENTRY.replace("kernel", "whim")).is_err());
         assert!(read(&format!("{ENTRY}note = \"x\"\n")).is_err());
+        assert!(read(&ENTRY.replace("\"a\"", "")).is_err());
         assert!(read("").unwrap().is_empty());
     }
 
@@ -313,7 +371,11 @@ mod tests {
         let refused = |text: &str| format!("{:#}", read(text).unwrap_err());
         for (text, name) in [
             (ENTRY.replace("fsx", "fsy"), "no suite \"fsy\""),
-            (ENTRY.replace('*', "saef"), "no preset \"saef\""),
+            (
+                format!("{ENTRY}presets = [\"safe\", \"saef\"]\n"),
+                "no preset \"saef\"",
+            ),
+            (format!("{ENTRY}presets = []\n"), "list of presets is empty"),
             (
                 format!("{ENTRY}targets = [\"host\", \"hots\"]\n"),
                 "no target \"hots\"",
