@@ -35,7 +35,9 @@ pub use answers::{AttrAnswer, DirPlusEntry, EntryAnswer, FileAccess, Opened};
 pub use invalidation::{Invalidator, KernelNotifier};
 pub use locks::{Conflict, LockKind, LockManager, LockRange, LockRequest, LockType, WaitId};
 pub use policy::{Granted, Policy};
-pub(crate) use policy::{UNLIMITED, is_exclusive, names_must_expire, wants_stateless_files};
+pub(crate) use policy::{
+    UNLIMITED, is_exclusive, names_must_expire, wants_passthrough, wants_stateless_files,
+};
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;

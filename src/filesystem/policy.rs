@@ -168,28 +168,49 @@ fn stateless_files(
     }
 }
 
+/// Whether the kernel is to use the files of the storage itself, as far as that is known before the
+/// handshake; or why not. What no setting can change is told first.
+pub(crate) fn wants_passthrough(
+    config: &OptimizedFUSEConfig,
+    storage: &StorageCapabilities,
+) -> Result<(), &'static str> {
+    if config.io_mode != IoMode::Passthrough {
+        Err("io_mode is not passthrough")
+    } else if !storage.kernel_backed {
+        Err("the storage has no kernel-backed files")
+    } else if wants_stateless_files(config, storage).is_ok() {
+        Err("open is stateless, and passthrough needs the answer to OPEN")
+    } else {
+        Ok(())
+    }
+}
+
+fn passthrough(
+    config: &OptimizedFUSEConfig,
+    storage: &StorageCapabilities,
+    granted: Granted,
+) -> Result<(), &'static str> {
+    wants_passthrough(config, storage)?;
+    if granted.passthrough {
+        Ok(())
+    } else {
+        Err("the kernel did not grant passthrough")
+    }
+}
+
 fn effective_io_mode(
     config: &OptimizedFUSEConfig,
     storage: &StorageCapabilities,
     granted: Granted,
 ) -> (IoMode, Option<String>) {
-    let without_passthrough = |why: &str| {
-        if config.enable_writeback && granted.writeback_cache {
-            (IoMode::WritebackCache, Some(why.to_owned()))
-        } else {
-            (IoMode::WriteThrough, Some(why.to_owned()))
-        }
-    };
     match config.io_mode {
-        IoMode::Passthrough if !storage.kernel_backed => {
-            without_passthrough("the storage has no kernel-backed files")
-        }
-        IoMode::Passthrough if wants_stateless_files(config, storage).is_ok() => {
-            without_passthrough("open is stateless, and passthrough needs the answer to OPEN")
-        }
-        IoMode::Passthrough if !granted.passthrough => {
-            without_passthrough("the kernel did not grant passthrough")
-        }
+        IoMode::Passthrough => match passthrough(config, storage, granted) {
+            Ok(()) => (IoMode::Passthrough, None),
+            Err(why) if config.enable_writeback && granted.writeback_cache => {
+                (IoMode::WritebackCache, Some(why.to_owned()))
+            }
+            Err(why) => (IoMode::WriteThrough, Some(why.to_owned())),
+        },
         IoMode::WritebackCache if !granted.writeback_cache => (
             IoMode::WriteThrough,
             Some("the kernel did not grant the writeback cache".to_owned()),

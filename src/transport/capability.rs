@@ -1,7 +1,9 @@
 //! The capabilities of the kernel that this library knows, and which of them a mount asks for.
 
 use crate::config::{IoMode, KernelFeatures, LockMode, OptimizedFUSEConfig, ReadDirPlus};
-use crate::filesystem::{is_exclusive, names_must_expire, wants_stateless_files};
+use crate::filesystem::{
+    is_exclusive, names_must_expire, wants_passthrough, wants_stateless_files,
+};
 use crate::storage::StorageCapabilities;
 
 macro_rules! capabilities {
@@ -197,22 +199,6 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
         Capability::Submounts => no("a mount has one device number"),
         Capability::OverIoUring => no("requests are read from /dev/fuse"),
         _ => Ask::Yes,
-    }
-}
-
-/// Whether the mount wants passthrough, or why not.
-fn wants_passthrough(
-    config: &OptimizedFUSEConfig,
-    storage: &StorageCapabilities,
-) -> Result<(), &'static str> {
-    if config.io_mode != IoMode::Passthrough {
-        Err("io_mode is not passthrough")
-    } else if wants_stateless_files(config, storage).is_ok() {
-        Err("open is stateless, and passthrough needs the answer to OPEN")
-    } else if !storage.kernel_backed {
-        Err("the storage has no kernel-backed files")
-    } else {
-        Ok(())
     }
 }
 

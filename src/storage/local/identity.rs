@@ -136,11 +136,9 @@ impl Identity {
         })
     }
 
-    /// Root that is in no group of any file: who the caller is, only the kernel knows.
+    /// Root that is in no group of any file: who the caller is, only the kernel knows. For threads that
+    /// can switch.
     fn become_stranger(&self, caller: &Caller) -> Result<()> {
-        if !self.can_switch {
-            return Ok(());
-        }
         let level = match caller.keeps_set_ids {
             true => Level::Keeping,
             false => Level::Acting,
@@ -157,11 +155,11 @@ impl Identity {
         if caller.uid == 0 {
             return self.become_caller_root(caller);
         }
-        if caller.is_unknown() {
-            return self.become_stranger(caller);
-        }
         if !self.can_switch {
             return Ok(());
+        }
+        if caller.is_unknown() {
+            return self.become_stranger(caller);
         }
         CURRENT.with_borrow_mut(|now| {
             match (groups, caller.directory_group) {

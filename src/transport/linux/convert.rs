@@ -15,13 +15,15 @@ const STATX_BASIC_STATS: u32 = 0x7ff;
 const STATX_BTIME: u32 = 0x800;
 
 pub(super) fn caller(request: &Request<'_>) -> Caller {
-    Caller {
+    let mut caller = Caller {
         uid: request.header.uid,
         gid: request.header.gid,
         pid: request.header.pid,
-        keeps_set_ids: !takes_set_ids(&request.operation, request.header.uid != u32::MAX),
+        keeps_set_ids: true,
         directory_group: request.extensions.groups().next(),
-    }
+    };
+    caller.keeps_set_ids = !takes_set_ids(&request.operation, !caller.is_unknown());
+    caller
 }
 
 /// Whether the kernel, which knows if the caller has `CAP_FSETID`, says that this change of data takes set-id
