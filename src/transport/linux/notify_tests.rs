@@ -122,11 +122,13 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        if platform::unmount(&self.mountpoint, true).is_ok()
+        let unmounted = platform::unmount(&self.mountpoint, true).is_ok();
+        // A test that failed may have left a caller in the mount, whose connection then goes on.
+        if unmounted
+            && !std::thread::panicking()
             && let Some(thread) = self.thread.take()
         {
-            let ended = thread.join();
-            assert!(ended.is_ok() || std::thread::panicking());
+            thread.join().expect("served to the end");
         }
     }
 }
@@ -258,6 +260,11 @@ fn what_was_read_and_not_answered_comes_again() {
         return;
     }
     let served = Served::new();
+    if served.minor < 40 {
+        let sent = served.send(&Notification::resend());
+        assert_eq!(sent, Err(Errno::INVAL), "since 7.40");
+        return;
+    }
     served.drops.store(true, Ordering::Relaxed);
     let path = served.path("absent");
     let caller = std::thread::spawn(move || fs::metadata(path));
