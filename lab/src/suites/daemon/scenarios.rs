@@ -28,6 +28,9 @@ pub(super) const ALL: [(&str, Scenario); 5] = [
 /// processor (64 pages).
 const STARVED: u64 = 128 << 10;
 
+/// More than is appended before the daemon is starved.
+const LOG_RESERVE: u64 = 16 << 20;
+
 /// A daemon that is starved has to allocate first, and the kernel to look for something else to free.
 const STARVING: u32 = 6;
 
@@ -72,6 +75,7 @@ fn out_of_memory(setting: &Setting<'_>) -> Result<Outcomes> {
         }
     };
     let scene = Scene::new(setting, "out_of_memory")?;
+    scene.reserve(LOG_RESERVE)?;
     let mut callers = Callers::new(&scene, &[Call::Grow])?;
     cgroup.add(scene.daemon)?;
     callers.go()?;
