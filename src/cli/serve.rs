@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::DynamicFS;
 use crate::config::Resolved;
@@ -108,6 +108,11 @@ fn cannot_mount(mountpoint: &Path, error: MountError) -> Failure {
     )
 }
 
+/// How long a mount has to be found in use until a signal is refused for it. A program that is just being started has the
+/// open files of its parent until execve(2), a user that is ending has its own for a moment: who stops a service
+/// has nobody to stop it again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Unmounts at the first signal, detaches at the second.
 fn watch(mut signals: Signals, unmounter: Unmounter) -> Result<Handle, Failure> {
     let handle = signals.handle();
@@ -117,7 +122,7 @@ fn watch(mut signals: Signals, unmounter: Unmounter) -> Result<Handle, Failure> 
             let mut mode = UnmountMode::Normal;
             for signal in &mut signals {
                 tracing::info!(signal, "unmounting");
-                match unmounter.unmount(mode) {
+                match unmount_once_free(&unmounter, mode) {
                     Ok(()) | Err(UnmountError::NotMounted { .. }) => {}
                     Err(error) => {
                         tracing::warn!("{error}; a second signal detaches the mount");
@@ -130,6 +135,20 @@ fn watch(mut signals: Signals, unmounter: Unmounter) -> Result<Handle, Failure> 
             Failure::new(Exit::Failed, format_args!("cannot start a thread: {error}"))
         })?;
     Ok(handle)
+}
+
+/// Unmounts, and tries again for a while as long as the mount is in use.
+fn unmount_once_free(unmounter: &Unmounter, mode: UnmountMode) -> Result<(), UnmountError> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_millis(5);
+    loop {
+        match unmounter.unmount(mode) {
+            Err(UnmountError::Busy { .. }) if Instant::now() + pause < deadline => {}
+            outcome => return outcome,
+        }
+        std::thread::sleep(pause);
+        pause = Duration::min(pause * 2, PATIENCE / 10);
+    }
 }
 
 /// Answers from the state of the mount at the moment of the question.

@@ -1,5 +1,7 @@
 //! How a daemon ends.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 
 use crate::{Daemon, mounted, unmounted, wait_until, world};
@@ -16,6 +18,21 @@ fn a_signal_unmounts() {
         mounted(&world, &["@src", "@mnt"]);
         unmounted(&world, "@mnt");
     }
+}
+
+/// Whoever stops a service does so once.
+#[test]
+fn what_is_in_use_for_a_moment_is_waited_for() {
+    let Some(world) = world() else { return };
+    mounted(&world, &["@src", "@mnt"]);
+    let daemon = Daemon::of(&world, "@mnt");
+    let file = std::fs::File::open(world.path("mnt/file")).expect("opened");
+    daemon.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(world.mounts().len(), 1, "it stays while it is in use");
+    drop(file);
+    wait_until("the daemon's end", || daemon.is_gone());
+    world.nothing_left();
 }
 
 #[test]
