@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::command::World;
-use crate::{Daemon, mounted, status, unmounted, wait_until, world};
+use crate::{Daemon, mounted, status, unmount_when_idle, unmounted, wait_until, world};
 
 fn content(world: &World) -> String {
     std::fs::read_to_string(world.path("mnt/file")).expect("it answers")
@@ -148,9 +148,7 @@ fn what_is_mounted_below_stays() {
     let said = world.run(&["mount", "@src", "@mnt"]);
     assert_eq!(said.code, Some(0), "{said:?}");
     assert_eq!(content(&world), "content");
-    let daemon = Daemon::of(&world, "@mnt");
-    world.run(&["umount", "@mnt"]).ok();
-    wait_until("the daemon's end", || daemon.is_gone());
+    unmount_when_idle(&world, "@mnt");
     assert!(world.path("mnt/below").exists(), "the tmpfs below is gone");
 }
 

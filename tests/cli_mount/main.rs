@@ -91,11 +91,10 @@ fn mounted(world: &World, args: &[&str]) {
     );
 }
 
-/// Unmounts, waits for the daemon, and finds nothing left.
+/// Unmounts and waits for the daemon, once nothing uses the mount: programs that other tests start have this one's
+/// open files, too, until execve(2).
 #[track_caller]
-fn unmounted(world: &World, mountpoint: &str) {
-    let daemon = Daemon::of(world, mountpoint);
-    // Programs that other tests start have this one's open files, too, until execve(2).
+fn unmount_when_idle(world: &World, mountpoint: &str) {
     wait_until("the end of all use", || {
         let said: Said = world.run(&["umount", "--wait", mountpoint]);
         if said.code == Some(6) && said.err.contains("is in use") {
@@ -104,6 +103,13 @@ fn unmounted(world: &World, mountpoint: &str) {
         said.ok();
         true
     });
+}
+
+/// Unmounts, waits for the daemon, and finds nothing left.
+#[track_caller]
+fn unmounted(world: &World, mountpoint: &str) {
+    let daemon = Daemon::of(world, mountpoint);
+    unmount_when_idle(world, mountpoint);
     assert!(
         daemon.is_gone(),
         "umount --wait returned before the daemon ended"

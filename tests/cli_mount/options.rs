@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use dynamicfs::Preset;
 
-use crate::{mounted, status, unmounted, world};
+use crate::{mounted, status, unmount_when_idle, unmounted, world};
 
 #[test]
 fn read_only() {
@@ -163,7 +163,7 @@ fn blanks_and_commas_in_paths() {
             std::fs::read(world.path(name).join("f")).expect("it answers"),
             b"x"
         );
-        world.run(&["umount", "--wait", &point]).ok();
+        unmount_when_idle(&world, &point);
     }
     world.nothing_left();
 }
