@@ -1,7 +1,7 @@
 //! The accepted differences from ext4, `lab/exceptions.toml`.
 
-use std::fs;
 use std::path::Path;
+use std::{fmt, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use dynamicfs::config::{Preset, TransportChoice};
@@ -83,6 +83,20 @@ impl Exception {
                 .is_none_or(|only| only.iter().any(|name| name == subject.target))
     }
 
+    fn names(&self, test: &str) -> bool {
+        match self.skipped {
+            None => self.test == test,
+            Some(_) => WildMatch::new(&self.test).matches(test),
+        }
+    }
+
+    /// Whether it accepts an outcome in this form of words ([`crate::compare::Difference::preset`]).
+    pub fn accepts(&self, outcome: &str) -> bool {
+        self.skipped
+            .as_ref()
+            .is_none_or(|reason| WildMatch::new(&format!("skipped ({reason})")).matches(outcome))
+    }
+
     /// It, as far as it is about mounts whose transports are those that `choice` leads to: one for each
     /// preset where that is not all of them.
     fn narrowed_to(self, choice: TransportChoice) -> Vec<Exception> {
@@ -105,6 +119,29 @@ impl Exception {
             ..self.clone()
         };
         about.iter().map(on).collect()
+    }
+
+    /// One for a case of the project's own suite, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_suite(test: &str, preset: &str) -> Self {
+        Exception {
+            suite: "suite".to_owned(),
+            test: test.to_owned(),
+            preset: preset.to_owned(),
+            permissions: None,
+            targets: None,
+            transports: None,
+            skipped: None,
+            class: Class::Kernel,
+            reason: "so it is".to_owned(),
+        }
+    }
+}
+
+/// Which case it is about, and where.
+impl fmt::Display for Exception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} on {}", self.suite, self.test, self.preset)
     }
 }
 
@@ -134,22 +171,6 @@ fn known(what: &str, name: &str, names: &[impl AsRef<str>]) -> Result<()> {
     }
     let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
     bail!("there is no {what} {name:?}; there is {}", names.join(", "));
-}
-
-impl Exception {
-    fn names(&self, test: &str) -> bool {
-        match self.skipped {
-            None => self.test == test,
-            Some(_) => WildMatch::new(&self.test).matches(test),
-        }
-    }
-
-    /// Whether it accepts an outcome in this form of words ([`crate::compare::Difference::preset`]).
-    pub fn accepts(&self, outcome: &str) -> bool {
-        self.skipped
-            .as_ref()
-            .is_none_or(|reason| WildMatch::new(&format!("skipped ({reason})")).matches(outcome))
-    }
 }
 
 /// An entry of the file: what differs for one reason.
@@ -244,24 +265,6 @@ fn parse(text: &str, targets: &[String]) -> Result<Vec<Exception>> {
         all.extend(entry.one_by_one());
     }
     Ok(all)
-}
-
-#[cfg(test)]
-impl Exception {
-    /// One for a case of the project's own suite, for tests.
-    pub(crate) fn of_suite(test: &str, preset: &str) -> Self {
-        Exception {
-            suite: "suite".to_owned(),
-            test: test.to_owned(),
-            preset: preset.to_owned(),
-            permissions: None,
-            targets: None,
-            transports: None,
-            skipped: None,
-            class: Class::Kernel,
-            reason: "so it is".to_owned(),
-        }
-    }
 }
 
 #[cfg(test)]

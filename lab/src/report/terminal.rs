@@ -162,8 +162,7 @@ pub fn details(conformance: &Conformance) -> String {
     for exception in &conformance.stale {
         let _ = writeln!(
             text,
-            "STALE EXCEPTION: {} {} on {} no longer differs; remove it from lab/exceptions.toml",
-            exception.suite, exception.test, exception.preset
+            "STALE EXCEPTION: {exception} no longer differs; remove it from lab/exceptions.toml"
         );
     }
     text

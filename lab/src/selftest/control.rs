@@ -48,7 +48,7 @@ impl Control {
             let mut fewer = exceptions.to_vec();
             let removed = fewer.remove(index);
             if judge(HOST, ran, &fewer).is_clean() {
-                unnoticed.push(format!("removed: {}", words(&removed)));
+                unnoticed.push(format!("removed: {removed}"));
             }
         }
         let unneeded = unneeded(&conformance.comparisons);
@@ -56,7 +56,7 @@ impl Control {
             let mut more = exceptions.to_vec();
             more.push(added.clone());
             if !judge(HOST, ran, &more).stale.contains(added) {
-                unnoticed.push(format!("added: {}", words(added)));
+                unnoticed.push(format!("added: {added}"));
             }
         }
         Control {
@@ -123,13 +123,6 @@ fn unneeded(comparisons: &[Comparison]) -> Vec<Exception> {
 
 fn covers(exception: &Exception, comparison: &Comparison, test: &str) -> bool {
     exception.covers(comparison.subject(HOST), test)
-}
-
-fn words(exception: &Exception) -> String {
-    format!(
-        "{} {} on {}",
-        exception.suite, exception.test, exception.preset
-    )
 }
 
 #[cfg(test)]

@@ -128,12 +128,7 @@ impl Report {
     fn stale_lines(&self) -> Vec<String> {
         let stale = self.stale.iter();
         stale
-            .map(|exception| {
-                format!(
-                    "{} {} on {}: remove it from lab/exceptions.toml",
-                    exception.suite, exception.test, exception.preset
-                )
-            })
+            .map(|exception| format!("{exception}: remove it from lab/exceptions.toml"))
             .collect()
     }
 }
