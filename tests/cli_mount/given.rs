@@ -81,9 +81,14 @@ fn a_mount_out_of_sight_is_served_until_a_signal() {
     wait_until("its content", || read("before") == "content");
     assert!(read("warned").contains("warning: mountpoint /dev/fd/9: its mount is out of sight"));
 
-    let all = world.run(&["status", "--json"]).ok();
-    let all: Value = serde_json::from_str(&all).expect("JSON");
-    let mount = &all["mounts"][0];
+    // The mount answers before its daemon does.
+    let mounts = || {
+        let all = world.run(&["status", "--json"]).ok();
+        let all: Value = serde_json::from_str(&all).expect("JSON");
+        all["mounts"].as_array().expect("a list").clone()
+    };
+    wait_until("its daemon", || !mounts().is_empty());
+    let mount = &mounts()[0];
     let at = mount["mountpoint"].as_str().expect("a name");
     assert_eq!(at, format!("/proc/{}/fd/9", mount["pid"]));
     let daemon = Daemon::with_pid(mount["pid"].as_i64().expect("a pid"));
