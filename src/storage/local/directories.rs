@@ -1,6 +1,6 @@
 //! Listing directories.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use super::attributes::{access, timestamp};
 use super::descriptors::{reopen, stat};
 use super::inodes::Node;
 use super::listings;
+use super::look_ahead::{self, LookAhead};
 use super::sys;
 use crate::storage::types::*;
 
@@ -66,6 +67,27 @@ struct Record<'a> {
     length: usize,
     kind: Option<FileKind>,
     name: &'a OsStr,
+    /// The records after it that are read already.
+    rest: &'a [u8],
+}
+
+impl Record<'_> {
+    fn is_dots(&self) -> bool {
+        self.name == "." || self.name == ".."
+    }
+
+    /// The names of the records after it.
+    fn names_ahead(&self) -> Vec<OsString> {
+        let mut ahead = Vec::new();
+        let mut rest = self.rest;
+        while let Some(record) = parse(rest) {
+            if !record.is_dots() {
+                ahead.push(record.name.to_owned());
+            }
+            rest = record.rest;
+        }
+        ahead
+    }
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {
@@ -87,6 +109,7 @@ fn parse(bytes: &[u8]) -> Option<Record<'_>> {
         length,
         kind: kind_of_record(*bytes.get(18)?),
         name: OsStr::from_bytes(name),
+        rest: &bytes[length..],
     })
 }
 
@@ -260,30 +283,33 @@ pub(super) fn readdirplus(
     // The right to search, asked once: without it, names come without attributes.
     let may_search = storage.identity.checks == PermissionChecks::Kernel
         || access(storage, caller, ino, Access::EXEC_OK).is_ok();
-    let mut list = |directory: &OpenDirectory, record: &Record<'_>| {
-        let dots = record.name == "." || record.name == "..";
-        let entry = match may_search && !dots {
-            true => looked_up(storage, directory, record.name),
-            false => None,
+    let mut list =
+        |directory: &OpenDirectory, ahead: &mut LookAhead<'_, '_>, record: &Record<'_>| {
+            let look = || looked_up(storage, directory, record.name);
+            let entry = match may_search && !record.is_dots() {
+                true => ahead.look(look, || record.names_ahead()),
+                false => None,
+            };
+            let ino = match &entry {
+                Some(entry) => entry.attr.ino,
+                None => directory.listed_ino(storage, record),
+            };
+            let dirent = DirEntry {
+                ino,
+                offset: record.cookie,
+                kind: entry.map(|e| e.attr.kind).or(record.kind),
+                name: record.name,
+            };
+            let answer = sink(&dirent, entry.as_ref());
+            if let (DirSink::Full, Some(entry)) = (answer, &entry) {
+                storage.forget_lookups(entry.attr.ino, 1);
+            }
+            answer
         };
-        let ino = match &entry {
-            Some(entry) => entry.attr.ino,
-            None => directory.listed_ino(storage, record),
-        };
-        let dirent = DirEntry {
-            ino,
-            offset: record.cookie,
-            kind: entry.map(|e| e.attr.kind).or(record.kind),
-            name: record.name,
-        };
-        let answer = sink(&dirent, entry.as_ref());
-        if let (DirSink::Full, Some(entry)) = (answer, &entry) {
-            storage.forget_lookups(entry.attr.ino, 1);
-        }
-        answer
-    };
     on_directory(storage, ino, fh, offset, |directory| {
-        walk(directory, offset, |record| list(directory, record))
+        look_ahead::listing(directory.fd.as_fd(), |ahead| {
+            walk(directory, offset, |record| list(directory, ahead, record))
+        })
     })
 }
 

@@ -12,6 +12,7 @@ mod handles;
 mod identity;
 mod inodes;
 mod listings;
+mod look_ahead;
 mod names;
 mod operations;
 mod own_mount;
