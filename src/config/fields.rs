@@ -332,6 +332,8 @@ static FIELDS: &[Field] = table! {
         switch!(enable_writeback);
     writeback_buffer_size, writeback_buffer_size, "unwritten data held at most in this process",
         size!(writeback_buffer_size, 0..=GIB, aligned: false);
+    xattrs, xattrs, "have extended attributes and ACLs, for a request at the first write of each file",
+        switch!(xattrs);
     xattr_cache, enable_xattr_cache, "cache extended attributes in this process",
         switch!(enable_xattr_cache);
     xattr_cache_size, xattr_cache_size, "entries of the extended attribute cache"

@@ -174,6 +174,11 @@ pub struct OptimizedFUSEConfig {
     /// Bytes of unwritten data held at most in this process, 0 to 1 GiB. Default 4 MiB.
     pub writeback_buffer_size: usize,
 
+    /// Have extended attributes. Without them every call for one fails with `EOPNOTSUPP`, and the kernel does not ask at
+    /// the first write of each file whether it has capabilities to lose (`security.capability`; they go all the same).
+    /// ACLs of the storage are attributes: with [`default_permissions`](Self::default_permissions) the kernel then goes by
+    /// the mode alone. Default on: programs lose what they keep in attributes.
+    pub xattrs: bool,
     /// Cache extended attributes in this process (the kernel caches none). Default on.
     pub enable_xattr_cache: bool,
     /// Entries of the extended attribute cache, 1 to 10,000,000. Default 1,000.

@@ -60,6 +60,7 @@ impl OptimizedFUSEConfig {
             worker_threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
             enable_writeback: false,
             writeback_buffer_size: 4 * MIB,
+            xattrs: true,
             enable_xattr_cache: true,
             xattr_cache_size: 1_000,
             xattr_cache_bytes: 8 * MIB,

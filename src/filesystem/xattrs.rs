@@ -6,11 +6,12 @@ use std::ffi::OsStr;
 use super::DynamicFS;
 use crate::cache::CachedXAttr;
 use crate::platform::{NO_ATTRIBUTE, XattrFlags};
-use crate::storage::{Caller, Ino, Result};
+use crate::storage::{Caller, Errno, Ino, Result};
 
 impl DynamicFS {
     /// Value of an attribute.
     pub fn getxattr(&self, caller: &Caller, ino: Ino, name: &OsStr) -> Result<Vec<u8>> {
+        self.has_xattrs()?;
         let Some(cache) = self.xattr_cache_for_reads() else {
             return self.storage.getxattr(caller, ino, name);
         };
@@ -32,6 +33,7 @@ impl DynamicFS {
 
     /// Names of the attributes.
     pub fn listxattr(&self, caller: &Caller, ino: Ino) -> Result<Vec<u8>> {
+        self.has_xattrs()?;
         self.storage.listxattr(caller, ino)
     }
 
@@ -44,6 +46,7 @@ impl DynamicFS {
         value: &[u8],
         flags: XattrFlags,
     ) -> Result<()> {
+        self.has_xattrs()?;
         let outcome = self.storage.setxattr(caller, ino, name, value, flags);
         self.drop_cached_xattr(ino, name);
         outcome
@@ -51,9 +54,18 @@ impl DynamicFS {
 
     /// Removes an attribute.
     pub fn removexattr(&self, caller: &Caller, ino: Ino, name: &OsStr) -> Result<()> {
+        self.has_xattrs()?;
         let outcome = self.storage.removexattr(caller, ino, name);
         self.drop_cached_xattr(ino, name);
         outcome
+    }
+
+    /// An `ENOSYS` is the last answer: the kernel asks no more, and fails with `EOPNOTSUPP` itself.
+    fn has_xattrs(&self) -> Result<()> {
+        match self.config.xattrs {
+            true => Ok(()),
+            false => Err(Errno::NOSYS),
+        }
     }
 
     /// A cached value is given to whoever asks, so where the storage checks permissions and several

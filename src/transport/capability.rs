@@ -156,6 +156,7 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
             config.readdirplus == ReadDirPlus::Auto,
             "readdirplus is not auto",
         ),
+        Capability::PosixAcl if !config.xattrs => no("ACLs are attributes, and xattrs is off"),
         Capability::PosixAcl if !storage.posix_acls => no("the storage has no ACLs"),
         Capability::PosixAcl if !config.default_permissions => {
             no("the kernel would check permissions, but default_permissions is off")

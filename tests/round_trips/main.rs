@@ -22,9 +22,12 @@ fn contestants() -> Vec<(&'static str, OptimizedFUSEConfig)> {
     stateless.open = OpenPolicy::Stateless;
     let mut root_only = OptimizedFUSEConfig::balanced();
     root_only.allow_other = false;
+    let mut bare = OptimizedFUSEConfig::balanced();
+    bare.xattrs = false;
     let mut least = stateless.clone();
     least.allow_other = false;
     least.birth_time = false;
+    least.xattrs = false;
     let mut portable = OptimizedFUSEConfig::balanced();
     portable.transport = TransportChoice::Fuser;
     vec![
@@ -33,7 +36,8 @@ fn contestants() -> Vec<(&'static str, OptimizedFUSEConfig)> {
         ("safe", Preset::Safe.config()),
         ("`open=stateless`", stateless),
         ("`allow_other=false`", root_only),
-        ("these two, `birth_time=false`", least),
+        ("`xattrs=false`", bare),
+        ("these three, `birth_time=false`", least),
         ("`transport=fuser`", portable),
         ("baseline", Preset::Baseline.config()),
     ]
