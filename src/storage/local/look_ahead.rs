@@ -95,12 +95,10 @@ impl LookAhead<'_, '_> {
         self.slow >= IN_A_ROW
     }
 
-    fn begin(&self, names: Vec<OsString>) {
-        let threads = names.len().min(AT_ONCE);
-        let (dir, names) = (self.dir, {
-            let _ = self.names.all.set(names);
-            self.names
-        });
+    fn begin(&self, ahead: Vec<OsString>) {
+        let (dir, names) = (self.dir, self.names);
+        let threads = ahead.len().min(AT_ONCE);
+        let _ = names.all.set(ahead);
         for _ in 0..threads {
             let thread = Builder::new().name("dynamicfs-ahead".to_owned());
             // Without it, the listing is as slow as it was.
