@@ -36,6 +36,14 @@ pub(super) fn reopen(fd: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
     rustix::fs::open(ProcPath::new(fd).as_c_str(), flags, Mode::empty())
 }
 
+/// Has the kernel make this process's table of descriptors large enough for `count` of them, if it may have so many.
+/// Otherwise the table doubles whenever it is full, and in a process with threads each time waits until no processor
+/// can still look at the old one: 5 to 15 ms, for the request that met it (`expand_fdtable` in `fs/file.c`).
+pub(super) fn make_room(any: BorrowedFd<'_>, count: usize) {
+    let last = i32::try_from(count).unwrap_or(i32::MAX);
+    drop(rustix::io::fcntl_dupfd_cloexec(any, last));
+}
+
 /// A mounted file system, kept open to open handles on it.
 pub(super) struct Mount {
     anchor: OwnedFd,

@@ -240,6 +240,8 @@ impl LocalStorage {
             .map_err(|errno| LocalStorageError::Credentials(errno.into()))?;
         let found = stat(root.as_fd(), c"").map_err(open_error)?;
         let capacity = builder.max_descriptors.unwrap_or_else(default_capacity);
+        // As many again for what is open.
+        descriptors::make_room(root.as_fd(), 2 * capacity);
         let descriptors = Descriptors::new(capacity, builder.file_handles);
         let handle = descriptors.handle(root.as_fd(), c"", FileKind::Directory);
         let capabilities = StorageCapabilities {
