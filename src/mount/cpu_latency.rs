@@ -5,8 +5,12 @@
 //! way back: longer than all the rest of the request. Under a CPU latency limit of 0 µs idle processors
 //! poll instead (`Documentation/power/pm_qos_interface.rst`), and the wake-up is a store to memory. The limit is the kernel's
 //! for the whole machine, lasts as long as the device is open, and so ends with this process in any case.
+//!
+//! The kernel takes the limit in any case; what obeys it are the governors of cpuidle, where a driver knows idle states to
+//! choose from (`Documentation/admin-guide/pm/cpuidle.rst`). Where none does, the limit is set all the same, because a driver
+//! may be loaded later, and the report says that nothing obeys it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +22,8 @@ use crate::transport::Negotiated;
 
 /// The kernel's device for the limit.
 const DEVICE: &str = "/dev/cpu_dma_latency";
+/// The driver whose idle states the limit chooses from, or "none".
+const DRIVER: &str = "/sys/devices/system/cpu/cpuidle/current_driver";
 
 /// No latency is accepted: poll.
 const POLL: i32 = 0;
@@ -70,18 +76,49 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// The kernel's limit, where it can be of use.
-fn useful() -> io::Result<Limit> {
-    if std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1) {
-        let why = "with one processor nobody is woken on another";
-        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
-    }
-    Limit::open(Path::new(DEVICE))
+/// Why a limit would be of no use.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Obstacle {
+    #[error("with one processor nobody is woken on another")]
+    OneProcessor,
+    #[error("the kernel has no cpuidle driver, so nothing obeys the limit")]
+    NoDriver,
+    #[error(transparent)]
+    Device(#[from] io::Error),
 }
 
-/// Why there can be no limit here; looks only.
-pub(super) fn obstacle() -> Option<io::Error> {
-    useful().err()
+impl Obstacle {
+    /// What removes it.
+    pub(super) fn remedy(&self) -> &'static str {
+        match self {
+            Obstacle::OneProcessor => "mount on a machine with several processors",
+            Obstacle::NoDriver => {
+                "start the kernel with a driver (in a guest of KVM: cpuidle_haltpoll.force=1)"
+            }
+            Obstacle::Device(_) => "mount as root",
+        }
+    }
+}
+
+/// The kernel's limit, where it can be of use.
+fn useful() -> Result<Limit, Obstacle> {
+    if std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1) {
+        return Err(Obstacle::OneProcessor);
+    }
+    Ok(Limit::open(Path::new(DEVICE))?)
+}
+
+/// Nothing obeys a limit where no file names a driver; a kernel without cpuidle has no such file.
+fn obeyed(driver: &Path) -> Result<(), Obstacle> {
+    match fs::read_to_string(driver) {
+        Ok(name) if name.trim() != "none" => Ok(()),
+        _ => Err(Obstacle::NoDriver),
+    }
+}
+
+/// Why no limit would be in force here; looks only.
+pub(super) fn obstacle() -> Option<Obstacle> {
+    useful().and_then(|_| obeyed(Path::new(DRIVER))).err()
 }
 
 /// The thread that sets the limit and takes it back. Ends when dropped.
@@ -96,18 +133,23 @@ pub(super) fn of(fs: &Arc<DynamicFS>) -> (Option<AwakeProcessors>, Option<Negoti
     if !fs.config().cpu_latency_qos {
         return (None, None);
     }
-    let reported = |granted: &str| Negotiated::limit("cpu_latency_qos", "0 us", granted);
-    match useful().and_then(|limit| AwakeProcessors::start(fs, limit)) {
-        Ok(awake) => (
-            Some(awake),
-            Some(reported("0 us").because("while requests come fast")),
-        ),
-        Err(error) => (None, Some(reported("no").because(error.to_string()))),
-    }
+    let reported = |granted, effective: &str, why: String| Negotiated {
+        effective: effective.to_owned(),
+        ..Negotiated::limit("cpu_latency_qos", "0 us", granted).because(why)
+    };
+    let awake = match useful().and_then(|limit| AwakeProcessors::start(fs, limit)) {
+        Ok(awake) => awake,
+        Err(obstacle) => return (None, Some(reported("no", "no", obstacle.to_string()))),
+    };
+    let item = match obeyed(Path::new(DRIVER)) {
+        Ok(()) => reported("0 us", "0 us", "while requests come fast".to_owned()),
+        Err(obstacle) => reported("0 us", "no", obstacle.to_string()),
+    };
+    (Some(awake), Some(item))
 }
 
 impl AwakeProcessors {
-    fn start(fs: &Arc<DynamicFS>, mut limit: Limit) -> io::Result<AwakeProcessors> {
+    fn start(fs: &Arc<DynamicFS>, mut limit: Limit) -> Result<AwakeProcessors, Obstacle> {
         limit
             .obeys()
             .map_err(|error| named(Path::new(DEVICE), &error))?;
@@ -206,6 +248,17 @@ mod tests {
         assert!(rate.is_fast(1000 + 2 * FAST, after(60)));
         assert!(rate.is_quiet());
         assert!(!rate.is_fast(1001 + 2 * FAST, after(70)));
+    }
+
+    #[test]
+    fn a_limit_is_obeyed_where_a_driver_is_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("current_driver");
+        assert!(obeyed(&file).is_err(), "a kernel without cpuidle");
+        fs::write(&file, "none\n").expect("a file");
+        assert!(obeyed(&file).is_err());
+        fs::write(&file, "haltpoll\n").expect("a file");
+        assert!(obeyed(&file).is_ok());
     }
 
     #[test]

@@ -290,7 +290,7 @@ fn outlook(preset: Preset, found: &Diagnosis) -> PresetOutlook {
         outlook.missing.push(Missing::new(
             "cpu_latency_qos",
             why.to_string(),
-            "mount as root, on a machine with several processors",
+            why.remedy(),
         ));
     }
     let pages = found.max_pages_limit.unwrap_or(256);

@@ -22,6 +22,9 @@ use crate::paths::Paths;
 /// The file of a target that is not a suite's.
 const CAPABILITIES: &str = "capabilities";
 
+/// What is in force by the processors of the machine and how they idle, not by its kernel's release.
+const OF_THE_PROCESSORS: &str = "cpu_latency_qos";
+
 /// What separates the sections of a file.
 const INDENT: &str = "    ";
 
@@ -130,7 +133,8 @@ fn outcomes(difference: &Difference) -> String {
 
 fn capabilities(mount: &MountReport) -> String {
     let mut text = format!("io_mode: {}\n", mount.io_mode);
-    for item in &mount.capabilities {
+    let items = mount.capabilities.iter();
+    for item in items.filter(|item| item.name != OF_THE_PROCESSORS) {
         let _ = write!(
             text,
             "{}: asked {}, granted {}, in force {}",
