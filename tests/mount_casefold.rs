@@ -14,8 +14,8 @@ use dynamicfs::{OptimizedFUSEConfig, Preset};
 use rustix::fs::RenameFlags;
 use support::{TestMount, can_mount, presets};
 
-/// Memory, in which all names are lower case.
-struct Folding(MemoryStorage);
+/// All names become lower case. Nothing is listed here, so `readdirplus` is as it was.
+struct Folding;
 
 fn folded(name: &OsStr) -> OsString {
     name.to_ascii_lowercase()
@@ -27,31 +27,51 @@ fn uncached(mut entry: Entry) -> Entry {
     entry
 }
 
-impl FilesystemInterface for Folding {
-    fn folds_case(&self, _parent: Ino) -> bool {
+impl Layer for Folding {
+    fn folds_case(&self, _below: &dyn FilesystemInterface, _parent: Ino) -> bool {
         true
     }
-    fn lookup(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<Entry> {
-        self.0.lookup(caller, parent, &folded(name)).map(uncached)
+    fn lookup(
+        &self,
+        below: &dyn FilesystemInterface,
+        caller: &Caller,
+        parent: Ino,
+        name: &OsStr,
+    ) -> Result<Entry> {
+        below.lookup(caller, parent, &folded(name)).map(uncached)
     }
-    fn forget(&self, ino: Ino, nlookup: u64) {
-        self.0.forget(ino, nlookup);
-    }
-    fn getattr(&self, ino: Ino, fh: Option<Fh>) -> Result<Attr> {
-        self.0.getattr(ino, fh)
-    }
-    fn mkdir(&self, caller: &Caller, parent: Ino, name: &OsStr, mode: CreateMode) -> Result<Entry> {
-        let entry = self.0.mkdir(caller, parent, &folded(name), mode);
+    fn mkdir(
+        &self,
+        below: &dyn FilesystemInterface,
+        caller: &Caller,
+        parent: Ino,
+        name: &OsStr,
+        mode: CreateMode,
+    ) -> Result<Entry> {
+        let entry = below.mkdir(caller, parent, &folded(name), mode);
         entry.map(uncached)
     }
-    fn unlink(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<()> {
-        self.0.unlink(caller, parent, &folded(name))
+    fn unlink(
+        &self,
+        below: &dyn FilesystemInterface,
+        caller: &Caller,
+        parent: Ino,
+        name: &OsStr,
+    ) -> Result<()> {
+        below.unlink(caller, parent, &folded(name))
     }
-    fn rmdir(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<()> {
-        self.0.rmdir(caller, parent, &folded(name))
+    fn rmdir(
+        &self,
+        below: &dyn FilesystemInterface,
+        caller: &Caller,
+        parent: Ino,
+        name: &OsStr,
+    ) -> Result<()> {
+        below.rmdir(caller, parent, &folded(name))
     }
     fn rename(
         &self,
+        below: &dyn FilesystemInterface,
         caller: &Caller,
         parent: Ino,
         name: &OsStr,
@@ -60,25 +80,19 @@ impl FilesystemInterface for Folding {
         flags: RenameFlags,
     ) -> Result<()> {
         let (name, newname) = (folded(name), folded(newname));
-        self.0
-            .rename(caller, parent, &name, newparent, &newname, flags)
+        below.rename(caller, parent, &name, newparent, &newname, flags)
     }
     fn create(
         &self,
+        below: &dyn FilesystemInterface,
         caller: &Caller,
         parent: Ino,
         name: &OsStr,
         mode: CreateMode,
         flags: OpenFlags,
     ) -> Result<(Entry, Fh)> {
-        let (entry, fh) = self.0.create(caller, parent, &folded(name), mode, flags)?;
+        let (entry, fh) = below.create(caller, parent, &folded(name), mode, flags)?;
         Ok((uncached(entry), fh))
-    }
-    fn open(&self, caller: &Caller, ino: Ino, flags: OpenFlags) -> Result<Fh> {
-        self.0.open(caller, ino, flags)
-    }
-    fn release(&self, ino: Ino, fh: Fh) -> Result<()> {
-        self.0.release(ino, fh)
     }
 }
 
@@ -104,7 +118,8 @@ fn every_spelling_appears_and_disappears_at_once() {
         return;
     }
     for (preset, config) in presets() {
-        let mount = TestMount::of(Box::new(Folding(MemoryStorage::new())), patient(config));
+        let storage = Layered::new(Box::new(MemoryStorage::new()), Folding);
+        let mount = TestMount::of(Box::new(storage), patient(config));
         let spellings = ["name", "NAME", "Name"].map(|name| mount.path(name));
         let look = || spellings.each_ref().map(|path| is_there(path));
         assert_eq!(look(), [false; 3], "{preset}");

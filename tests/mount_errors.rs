@@ -187,12 +187,9 @@ fn bad_names_and_offsets_are_refused_and_harm_nothing() {
     }
 }
 
-/// A `MemoryStorage` some of whose operations fail when told to.
+/// Operations that fail when told to.
 #[derive(Default)]
-struct Failing {
-    inner: MemoryStorage,
-    faults: AtomicU32,
-}
+struct Failing(AtomicU32);
 
 const LOOKUP: u32 = 1;
 const READ: u32 = 2;
@@ -203,54 +200,46 @@ const GETATTR: u32 = 32;
 
 impl Failing {
     fn fail(&self, operations: u32) {
-        self.faults.store(operations, Ordering::SeqCst);
+        self.0.store(operations, Ordering::SeqCst);
     }
 
     fn check(&self, operation: u32) -> Result<()> {
-        match self.faults.load(Ordering::SeqCst) & operation {
+        match self.0.load(Ordering::SeqCst) & operation {
             0 => Ok(()),
             _ => Err(Errno::IO),
         }
     }
 }
 
-impl FilesystemInterface for Failing {
-    fn capabilities(&self) -> StorageCapabilities {
-        FilesystemInterface::capabilities(&self.inner)
-    }
-    fn lookup(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<Entry> {
-        self.check(LOOKUP)?;
-        self.inner.lookup(caller, parent, name)
-    }
-    fn forget(&self, ino: Ino, nlookup: u64) {
-        self.inner.forget(ino, nlookup);
-    }
-    fn getattr(&self, ino: Ino, fh: Option<Fh>) -> Result<Attr> {
-        self.check(GETATTR)?;
-        self.inner.getattr(ino, fh)
-    }
-    fn setattr(&self, caller: &Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
-        self.inner.setattr(caller, ino, changes)
-    }
-    fn create(
+impl Layer for Failing {
+    fn lookup(
         &self,
+        below: &dyn FilesystemInterface,
         caller: &Caller,
         parent: Ino,
         name: &OsStr,
-        mode: CreateMode,
-        flags: OpenFlags,
-    ) -> Result<(Entry, Fh)> {
-        self.inner.create(caller, parent, name, mode, flags)
+    ) -> Result<Entry> {
+        self.check(LOOKUP)?;
+        below.lookup(caller, parent, name)
     }
-    fn open(&self, caller: &Caller, ino: Ino, flags: OpenFlags) -> Result<Fh> {
-        self.inner.open(caller, ino, flags)
+    fn getattr(&self, below: &dyn FilesystemInterface, ino: Ino, fh: Option<Fh>) -> Result<Attr> {
+        self.check(GETATTR)?;
+        below.getattr(ino, fh)
     }
-    fn read(&self, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
+    fn read(
+        &self,
+        below: &dyn FilesystemInterface,
+        ino: Ino,
+        fh: Fh,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> Result<usize> {
         self.check(READ)?;
-        self.inner.read(ino, fh, offset, buf)
+        below.read(ino, fh, offset, buf)
     }
     fn write(
         &self,
+        below: &dyn FilesystemInterface,
         caller: &Caller,
         ino: Ino,
         fh: Fh,
@@ -259,30 +248,40 @@ impl FilesystemInterface for Failing {
         flags: WriteFlags,
     ) -> Result<usize> {
         self.check(WRITE)?;
-        self.inner.write(caller, ino, fh, offset, data, flags)
+        below.write(caller, ino, fh, offset, data, flags)
     }
-    fn release(&self, ino: Ino, fh: Fh) -> Result<()> {
-        self.inner.release(ino, fh)
-    }
-    fn fsync(&self, ino: Ino, fh: Fh, datasync: bool) -> Result<()> {
+    fn fsync(
+        &self,
+        below: &dyn FilesystemInterface,
+        ino: Ino,
+        fh: Fh,
+        datasync: bool,
+    ) -> Result<()> {
         self.check(FSYNC)?;
-        self.inner.fsync(ino, fh, datasync)
-    }
-    fn opendir(&self, caller: &Caller, ino: Ino) -> Result<Fh> {
-        self.inner.opendir(caller, ino)
+        below.fsync(ino, fh, datasync)
     }
     fn readdir(
         &self,
+        below: &dyn FilesystemInterface,
         ino: Ino,
         fh: Fh,
         offset: u64,
         sink: &mut dyn FnMut(&DirEntry<'_>) -> DirSink,
     ) -> Result<()> {
         self.check(READDIR)?;
-        self.inner.readdir(ino, fh, offset, sink)
+        below.readdir(ino, fh, offset, sink)
     }
-    fn releasedir(&self, ino: Ino, fh: Fh) -> Result<()> {
-        self.inner.releasedir(ino, fh)
+    fn readdirplus(
+        &self,
+        below: &dyn FilesystemInterface,
+        caller: &Caller,
+        ino: Ino,
+        fh: Fh,
+        offset: u64,
+        sink: &mut dyn FnMut(&DirEntry<'_>, Option<&Entry>) -> DirSink,
+    ) -> Result<()> {
+        self.check(READDIR)?;
+        below.readdirplus(caller, ino, fh, offset, sink)
     }
 }
 
@@ -291,7 +290,8 @@ fn failing_mount(mut config: OptimizedFUSEConfig) -> (Arc<Failing>, TestMount) {
     config.attr_timeout_secs = 0;
     config.entry_timeout_secs = 0;
     let storage = Arc::new(Failing::default());
-    let mount = TestMount::of(Box::new(storage.clone()), config);
+    let layered = Layered::new(Box::new(MemoryStorage::new()), storage.clone());
+    let mount = TestMount::of(Box::new(layered), config);
     (storage, mount)
 }
 

@@ -15,65 +15,47 @@ use support::{TestMount, can_mount};
 /// What a look at a name takes: a disk that seeks, or a server in the neighbourhood.
 const LATENCY: Duration = Duration::from_millis(3);
 
-/// Memory with that latency, which counts the looks.
+/// That latency, and a count of the looks.
 #[derive(Default)]
 struct Slow {
-    inner: MemoryStorage,
     looks: AtomicUsize,
     under_way: AtomicUsize,
     most: AtomicUsize,
 }
 
-impl FilesystemInterface for Slow {
-    fn lookup(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<Entry> {
+impl Layer for Slow {
+    fn lookup(
+        &self,
+        below: &dyn FilesystemInterface,
+        caller: &Caller,
+        parent: Ino,
+        name: &OsStr,
+    ) -> Result<Entry> {
         self.looks.fetch_add(1, Ordering::SeqCst);
         let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(under_way, Ordering::SeqCst);
         std::thread::sleep(LATENCY);
         self.under_way.fetch_sub(1, Ordering::SeqCst);
-        self.inner.lookup(caller, parent, name)
-    }
-    fn forget(&self, ino: Ino, nlookup: u64) {
-        self.inner.forget(ino, nlookup);
-    }
-    fn getattr(&self, ino: Ino, fh: Option<Fh>) -> Result<Attr> {
-        self.inner.getattr(ino, fh)
-    }
-    fn opendir(&self, caller: &Caller, ino: Ino) -> Result<Fh> {
-        self.inner.opendir(caller, ino)
-    }
-    fn readdir(
-        &self,
-        ino: Ino,
-        fh: Fh,
-        offset: u64,
-        sink: &mut dyn FnMut(&DirEntry<'_>) -> DirSink,
-    ) -> Result<()> {
-        self.inner.readdir(ino, fh, offset, sink)
-    }
-    fn releasedir(&self, ino: Ino, fh: Fh) -> Result<()> {
-        self.inner.releasedir(ino, fh)
+        below.lookup(caller, parent, name)
     }
 }
 
 /// With files of the names 0, 1, 2, …
-fn slow(files: usize) -> Arc<Slow> {
-    let storage = Slow::default();
+fn memory(files: usize) -> MemoryStorage {
+    let storage = MemoryStorage::new();
     let mode = CreateMode {
         mode: 0o644,
         umask: 0,
     };
     for n in 0..files {
         let name = n.to_string();
-        let created =
-            storage
-                .inner
-                .create(&Caller::ROOT, ROOT_INO, name.as_ref(), mode, OFlags::WRONLY);
+        let name = name.as_ref();
+        let created = storage.create(&Caller::ROOT, ROOT_INO, name, mode, OFlags::WRONLY);
         let (entry, fh) = created.unwrap();
-        storage.inner.release(entry.attr.ino, fh).unwrap();
-        storage.inner.forget(entry.attr.ino, 1);
+        storage.release(entry.attr.ino, fh).unwrap();
+        storage.forget(entry.attr.ino, 1);
     }
-    Arc::new(storage)
+    storage
 }
 
 /// The names of the root with their inodes, up to `most` of them.
@@ -96,15 +78,17 @@ fn list(storage: &LocalStorage, most: usize) -> Vec<(String, Ino)> {
     all
 }
 
-/// The slow storage mounted, so that only looks at names prime its attributes, and a local one on top.
-fn mounted(slow: &Arc<Slow>) -> (TestMount, LocalStorage) {
+/// A slow storage mounted, so that only looks at names prime its attributes, and a local one on top.
+fn mounted(files: usize) -> (Arc<Slow>, TestMount, LocalStorage) {
     let mut config = OptimizedFUSEConfig::balanced();
     config.readdirplus = ReadDirPlus::Off;
     (config.entry_timeout_secs, config.attr_timeout_secs) = (600, 600);
     config.worker_threads = 8;
-    let mount = TestMount::of(Box::new(slow.clone()), config);
+    let slow = Arc::new(Slow::default());
+    let layered = Layered::new(Box::new(memory(files)), slow.clone());
+    let mount = TestMount::of(Box::new(layered), config);
     let storage = LocalStorage::open(mount.root()).unwrap();
-    (mount, storage)
+    (slow, mount, storage)
 }
 
 #[test]
@@ -113,8 +97,7 @@ fn slow_looks_are_made_several_at_once_and_each_once() {
         return;
     }
     const FILES: usize = 100;
-    let slow = slow(FILES);
-    let (mount, storage) = mounted(&slow);
+    let (slow, mount, storage) = mounted(FILES);
     let start = Instant::now();
     let all = list(&storage, usize::MAX);
     let took = start.elapsed();
@@ -144,8 +127,7 @@ fn a_listing_that_takes_no_more_ends_the_looks() {
     }
     // So many that it would take long to look at all of them, also on a machine that does something else.
     const FILES: usize = 500;
-    let slow = slow(FILES);
-    let (mount, storage) = mounted(&slow);
+    let (slow, mount, storage) = mounted(FILES);
     assert_eq!(list(&storage, 10).len(), 10);
     let looks = slow.looks.load(Ordering::SeqCst);
     assert!(looks < FILES, "all were looked at");

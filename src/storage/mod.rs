@@ -2,14 +2,17 @@
 
 mod changes;
 mod interface;
+mod layer;
 #[cfg(target_os = "linux")]
 mod local;
 pub mod memory;
+mod operations;
 mod shared;
 mod types;
 
 pub use changes::{ChangeListener, WatchMethod};
 pub use interface::FilesystemInterface;
+pub use layer::{Layer, Layered};
 #[cfg(all(feature = "internals", target_os = "linux"))]
 #[doc(hidden)]
 pub use local::BareInodes;

@@ -8,16 +8,15 @@ mod control;
 mod plants;
 mod report;
 mod run;
-mod storage;
 
 pub use control::Control;
 pub use plants::{Plant, all, find};
 pub use report::{summary, table};
 pub use run::{Plan, Selftest, Verdict};
 
-use dynamicfs::storage::FilesystemInterface;
+use std::sync::Arc;
 
-use storage::Planted;
+use dynamicfs::storage::{FilesystemInterface, Layer, Layered};
 
 /// The environment variable that tells `dynamicfs-planted` which fault to plant; none without it.
 pub const VARIABLE: &str = "LAB_PLANT";
@@ -27,5 +26,6 @@ pub fn plant_in(
     storage: Box<dyn FilesystemInterface>,
     plant: &Plant,
 ) -> Box<dyn FilesystemInterface> {
-    Box::new(Planted::new(storage, (plant.bug)()))
+    let fault: Arc<dyn Layer> = (plant.bug)().into();
+    Box::new(Layered::new(storage, fault))
 }

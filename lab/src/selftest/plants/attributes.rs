@@ -85,7 +85,7 @@ fn set_mtime(inner: &Inner, ino: Ino, mtime: Timestamp) -> Result<Attr> {
 
 struct MtimeKeptByWrite;
 
-impl Bug for MtimeKeptByWrite {
+impl Layer for MtimeKeptByWrite {
     fn write(
         &self,
         inner: &Inner,
@@ -105,7 +105,7 @@ impl Bug for MtimeKeptByWrite {
 
 struct MtimeKeptByTruncate;
 
-impl Bug for MtimeKeptByTruncate {
+impl Layer for MtimeKeptByTruncate {
     fn setattr(&self, inner: &Inner, caller: &Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
         let before = inner.getattr(ino, None)?.mtime;
         let attr = inner.setattr(caller, ino, changes)?;
@@ -118,7 +118,7 @@ impl Bug for MtimeKeptByTruncate {
 
 struct TimesWithoutNanoseconds;
 
-impl Bug for TimesWithoutNanoseconds {
+impl Layer for TimesWithoutNanoseconds {
     fn setattr(&self, inner: &Inner, caller: &Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
         let whole = |time: Option<SetTime>| {
             time.map(|time| match time {
@@ -137,7 +137,7 @@ impl Bug for TimesWithoutNanoseconds {
 
 struct CtimeIsMtime;
 
-impl Bug for CtimeIsMtime {
+impl Layer for CtimeIsMtime {
     fn lookup(&self, inner: &Inner, caller: &Caller, parent: Ino, name: &OsStr) -> Result<Entry> {
         let mut entry = inner.lookup(caller, parent, name)?;
         entry.attr.ctime = entry.attr.mtime;
@@ -175,7 +175,7 @@ impl NlinkKeptByUnlink {
     }
 }
 
-impl Bug for NlinkKeptByUnlink {
+impl Layer for NlinkKeptByUnlink {
     fn unlink(&self, inner: &Inner, caller: &Caller, parent: Ino, name: &OsStr) -> Result<()> {
         let ino = inner.lookup(caller, parent, name)?.attr.ino;
         let removed = inner.unlink(caller, parent, name);
@@ -201,7 +201,7 @@ impl Bug for NlinkKeptByUnlink {
 
 struct NoBlocks;
 
-impl Bug for NoBlocks {
+impl Layer for NoBlocks {
     fn lookup(&self, inner: &Inner, caller: &Caller, parent: Ino, name: &OsStr) -> Result<Entry> {
         let mut entry = inner.lookup(caller, parent, name)?;
         entry.attr.blocks = 0;
@@ -216,7 +216,7 @@ impl Bug for NoBlocks {
 
 struct EverythingIsFree;
 
-impl Bug for EverythingIsFree {
+impl Layer for EverythingIsFree {
     fn statfs(&self, inner: &Inner, ino: Ino) -> Result<StatFs> {
         let figures = inner.statfs(ino)?;
         Ok(StatFs {
@@ -229,7 +229,7 @@ impl Bug for EverythingIsFree {
 
 struct FlagsNotSet;
 
-impl Bug for FlagsNotSet {
+impl Layer for FlagsNotSet {
     fn setflags(&self, _: &Inner, _: &Caller, _: Ino, _: IFlags) -> Result<()> {
         Ok(())
     }

@@ -101,7 +101,7 @@ impl AppendAtStaleSize {
     }
 }
 
-impl Bug for AppendAtStaleSize {
+impl Layer for AppendAtStaleSize {
     fn open(&self, inner: &Inner, caller: &Caller, ino: Ino, flags: OpenFlags) -> Result<Fh> {
         let fh = inner.open(caller, ino, flags)?;
         self.opened(fh, flags, inner.getattr(ino, Some(fh))?.size);
@@ -149,7 +149,7 @@ impl Bug for AppendAtStaleSize {
 
 struct WriteOffset32Bits;
 
-impl Bug for WriteOffset32Bits {
+impl Layer for WriteOffset32Bits {
     fn write(
         &self,
         inner: &Inner,
@@ -167,7 +167,7 @@ impl Bug for WriteOffset32Bits {
 
 struct ReadNotContinued;
 
-impl Bug for ReadNotContinued {
+impl Layer for ReadNotContinued {
     fn read(&self, inner: &Inner, ino: Ino, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let len = buf.len().min(64 << 10);
         inner.read(ino, fh, offset, &mut buf[..len])
@@ -211,7 +211,7 @@ impl TailComesBack {
     }
 }
 
-impl Bug for TailComesBack {
+impl Layer for TailComesBack {
     fn setattr(&self, inner: &Inner, caller: &Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
         let Some(size) = changes.size else {
             return inner.setattr(caller, ino, changes);
@@ -230,7 +230,7 @@ impl Bug for TailComesBack {
 
 struct FsyncSkipped;
 
-impl Bug for FsyncSkipped {
+impl Layer for FsyncSkipped {
     fn fsync(&self, _: &Inner, _: Ino, _: Fh, _datasync: bool) -> Result<()> {
         Ok(())
     }
@@ -238,7 +238,7 @@ impl Bug for FsyncSkipped {
 
 struct PunchHoleSkipped;
 
-impl Bug for PunchHoleSkipped {
+impl Layer for PunchHoleSkipped {
     fn fallocate(
         &self,
         inner: &Inner,
@@ -258,7 +258,7 @@ impl Bug for PunchHoleSkipped {
 
 struct HolesNotFound;
 
-impl Bug for HolesNotFound {
+impl Layer for HolesNotFound {
     fn lseek(&self, inner: &Inner, ino: Ino, fh: Fh, offset: u64, to: SeekTo) -> Result<u64> {
         let found = inner.lseek(ino, fh, offset, to)?;
         match to {
@@ -270,7 +270,7 @@ impl Bug for HolesNotFound {
 
 struct CopyMissesLastByte;
 
-impl Bug for CopyMissesLastByte {
+impl Layer for CopyMissesLastByte {
     fn copy_file_range(
         &self,
         inner: &Inner,
@@ -320,7 +320,7 @@ fn empty_last_link(inner: &Inner, caller: &Caller, parent: Ino, name: &OsStr) ->
 
 struct UnlinkEmptiesOpenFile;
 
-impl Bug for UnlinkEmptiesOpenFile {
+impl Layer for UnlinkEmptiesOpenFile {
     fn unlink(&self, inner: &Inner, caller: &Caller, parent: Ino, name: &OsStr) -> Result<()> {
         empty_last_link(inner, caller, parent, name)?;
         inner.unlink(caller, parent, name)
@@ -329,7 +329,7 @@ impl Bug for UnlinkEmptiesOpenFile {
 
 struct RenameEmptiesOpenTarget;
 
-impl Bug for RenameEmptiesOpenTarget {
+impl Layer for RenameEmptiesOpenTarget {
     fn rename(
         &self,
         inner: &Inner,

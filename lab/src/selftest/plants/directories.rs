@@ -37,7 +37,7 @@ type Sink<'a> = &'a mut dyn FnMut(&DirEntry<'_>) -> DirSink;
 
 struct ListingSkipsAtChunk;
 
-impl Bug for ListingSkipsAtChunk {
+impl Layer for ListingSkipsAtChunk {
     fn readdir(&self, inner: &Inner, ino: Ino, fh: Fh, offset: u64, sink: Sink<'_>) -> Result<()> {
         let mut skip = offset != 0;
         inner.readdir(ino, fh, offset, &mut |entry| {
@@ -55,7 +55,7 @@ type Last = (std::ffi::OsString, Ino, u64, Option<FileKind>);
 #[derive(Default)]
 struct ListingRepeatsAtChunk(Mutex<HashMap<(Ino, Fh), Last>>);
 
-impl Bug for ListingRepeatsAtChunk {
+impl Layer for ListingRepeatsAtChunk {
     fn readdir(&self, inner: &Inner, ino: Ino, fh: Fh, offset: u64, sink: Sink<'_>) -> Result<()> {
         let listing = (ino, fh);
         let last = lock(&self.0).remove(&listing);
@@ -82,7 +82,7 @@ impl Bug for ListingRepeatsAtChunk {
 
 struct ListingCallsLinksFiles;
 
-impl Bug for ListingCallsLinksFiles {
+impl Layer for ListingCallsLinksFiles {
     fn readdir(&self, inner: &Inner, ino: Ino, fh: Fh, offset: u64, sink: Sink<'_>) -> Result<()> {
         inner.readdir(ino, fh, offset, &mut |entry| {
             let kind = match entry.kind {
@@ -96,7 +96,7 @@ impl Bug for ListingCallsLinksFiles {
 
 struct ListingWithoutDots;
 
-impl Bug for ListingWithoutDots {
+impl Layer for ListingWithoutDots {
     fn readdir(&self, inner: &Inner, ino: Ino, fh: Fh, offset: u64, sink: Sink<'_>) -> Result<()> {
         inner.readdir(ino, fh, offset, &mut |entry| {
             if entry.name == "." || entry.name == ".." {

@@ -8,8 +8,8 @@ mod permissions;
 mod xattrs;
 
 use dynamicfs::config::Preset;
+use dynamicfs::storage::Layer;
 
-use super::storage::Bug;
 use crate::cell::Contestant;
 use crate::suites::Suite;
 use crate::target::Permissions;
@@ -26,7 +26,7 @@ pub struct Plant {
     pub on: Contestant,
     /// The cases that must end otherwise than on ext4, each of them.
     pub caught_by: &'static [(Suite, &'static str)],
-    pub(super) bug: fn() -> Box<dyn Bug>,
+    pub(super) bug: fn() -> Box<dyn Layer>,
 }
 
 /// All plants in their fixed order.
@@ -83,8 +83,10 @@ mod prelude {
 
     pub(super) use dynamicfs::storage::*;
 
-    pub(super) use super::super::storage::{Bug, Inner};
     pub(super) use super::*;
+
+    /// The storage that has the fault, without it.
+    pub(super) type Inner<'a> = dyn FilesystemInterface + 'a;
 
     /// A lock that a panic elsewhere does not take away.
     pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

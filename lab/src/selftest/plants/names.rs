@@ -95,7 +95,7 @@ impl RemovedNameStays {
     }
 }
 
-impl Bug for RemovedNameStays {
+impl Layer for RemovedNameStays {
     fn lookup(&self, inner: &Inner, caller: &Caller, parent: Ino, name: &OsStr) -> Result<Entry> {
         match inner.lookup(caller, parent, name) {
             Err(Errno::NOENT) => self.ghost(inner, parent, name).ok_or(Errno::NOENT),
@@ -124,7 +124,7 @@ impl Bug for RemovedNameStays {
 
 struct LongNameIsEnoent;
 
-impl Bug for LongNameIsEnoent {
+impl Layer for LongNameIsEnoent {
     fn lookup(&self, inner: &Inner, caller: &Caller, parent: Ino, name: &OsStr) -> Result<Entry> {
         match inner.lookup(caller, parent, name) {
             Err(Errno::NAMETOOLONG) => Err(Errno::NOENT),
@@ -135,7 +135,7 @@ impl Bug for LongNameIsEnoent {
 
 struct NotEmptyIsEexist;
 
-impl Bug for NotEmptyIsEexist {
+impl Layer for NotEmptyIsEexist {
     fn rmdir(&self, inner: &Inner, caller: &Caller, parent: Ino, name: &OsStr) -> Result<()> {
         match inner.rmdir(caller, parent, name) {
             Err(Errno::NOTEMPTY) => Err(Errno::EXIST),
@@ -165,7 +165,7 @@ fn is_free(inner: &Inner, caller: &Caller, parent: Ino, name: &OsStr) -> Result<
 
 struct ExclusiveIgnored;
 
-impl Bug for ExclusiveIgnored {
+impl Layer for ExclusiveIgnored {
     fn create(
         &self,
         inner: &Inner,
@@ -184,7 +184,7 @@ impl Bug for ExclusiveIgnored {
 
 struct NoreplaceIgnored;
 
-impl Bug for NoreplaceIgnored {
+impl Layer for NoreplaceIgnored {
     fn rename(
         &self,
         inner: &Inner,
@@ -205,7 +205,7 @@ impl Bug for NoreplaceIgnored {
 
 struct ExchangeReplaces;
 
-impl Bug for ExchangeReplaces {
+impl Layer for ExchangeReplaces {
     fn rename(
         &self,
         inner: &Inner,
@@ -223,7 +223,7 @@ impl Bug for ExchangeReplaces {
 
 struct SymlinkCutAt255;
 
-impl Bug for SymlinkCutAt255 {
+impl Layer for SymlinkCutAt255 {
     fn symlink(
         &self,
         inner: &Inner,
@@ -241,7 +241,7 @@ impl Bug for SymlinkCutAt255 {
 
 struct DeviceNumber8Bits;
 
-impl Bug for DeviceNumber8Bits {
+impl Layer for DeviceNumber8Bits {
     fn mknod(
         &self,
         inner: &Inner,

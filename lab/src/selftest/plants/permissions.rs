@@ -109,7 +109,7 @@ fn set_group(inner: &Inner, entry: Entry, gid: u32) -> Result<Entry> {
 
 struct UmaskIgnored;
 
-impl Bug for UmaskIgnored {
+impl Layer for UmaskIgnored {
     fn mkdir(
         &self,
         inner: &Inner,
@@ -136,7 +136,7 @@ impl Bug for UmaskIgnored {
 
 struct SetgidNotInheritedByDirectory;
 
-impl Bug for SetgidNotInheritedByDirectory {
+impl Layer for SetgidNotInheritedByDirectory {
     fn mkdir(
         &self,
         inner: &Inner,
@@ -155,7 +155,7 @@ impl Bug for SetgidNotInheritedByDirectory {
 
 struct SetgidIgnoredForFile;
 
-impl Bug for SetgidIgnoredForFile {
+impl Layer for SetgidIgnoredForFile {
     fn create(
         &self,
         inner: &Inner,
@@ -178,7 +178,7 @@ struct SuidKeptByWrite {
     files: Mutex<HashMap<Fh, Ino>>,
 }
 
-impl Bug for SuidKeptByWrite {
+impl Layer for SuidKeptByWrite {
     fn open(&self, inner: &Inner, caller: &Caller, ino: Ino, flags: OpenFlags) -> Result<Fh> {
         let fh = inner.open(caller, ino, flags)?;
         if flags & OFlags::RWMODE != OFlags::RDONLY {
@@ -238,7 +238,7 @@ impl Bug for SuidKeptByWrite {
 
 struct SuidKeptByChown;
 
-impl Bug for SuidKeptByChown {
+impl Layer for SuidKeptByChown {
     fn setattr(&self, inner: &Inner, caller: &Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
         if changes.uid.is_none() && changes.gid.is_none() {
             return inner.setattr(caller, ino, changes);
@@ -260,7 +260,7 @@ const CAPABILITY: &str = "security.capability";
 
 struct CapabilityKeptByWrite;
 
-impl Bug for CapabilityKeptByWrite {
+impl Layer for CapabilityKeptByWrite {
     fn removexattr(&self, inner: &Inner, caller: &Caller, ino: Ino, name: &OsStr) -> Result<()> {
         if name == CAPABILITY {
             return Ok(());
@@ -291,7 +291,7 @@ impl Bug for CapabilityKeptByWrite {
 
 struct ChownUnchecked;
 
-impl Bug for ChownUnchecked {
+impl Layer for ChownUnchecked {
     fn setattr(&self, inner: &Inner, caller: &Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
         let caller = match changes.uid.or(changes.gid) {
             Some(_) => &Caller::ROOT,
@@ -303,7 +303,7 @@ impl Bug for ChownUnchecked {
 
 struct DirectoryWriteUnchecked;
 
-impl Bug for DirectoryWriteUnchecked {
+impl Layer for DirectoryWriteUnchecked {
     fn unlink(&self, inner: &Inner, _: &Caller, parent: Ino, name: &OsStr) -> Result<()> {
         inner.unlink(&Caller::ROOT, parent, name)
     }
@@ -315,7 +315,7 @@ impl Bug for DirectoryWriteUnchecked {
 
 struct SearchUnchecked;
 
-impl Bug for SearchUnchecked {
+impl Layer for SearchUnchecked {
     fn lookup(&self, inner: &Inner, _: &Caller, parent: Ino, name: &OsStr) -> Result<Entry> {
         inner.lookup(&Caller::ROOT, parent, name)
     }
@@ -323,7 +323,7 @@ impl Bug for SearchUnchecked {
 
 struct OpenUnchecked;
 
-impl Bug for OpenUnchecked {
+impl Layer for OpenUnchecked {
     fn open(&self, inner: &Inner, _: &Caller, ino: Ino, flags: OpenFlags) -> Result<Fh> {
         inner.open(&Caller::ROOT, ino, flags)
     }
@@ -331,7 +331,7 @@ impl Bug for OpenUnchecked {
 
 struct AccessAlwaysGranted;
 
-impl Bug for AccessAlwaysGranted {
+impl Layer for AccessAlwaysGranted {
     fn access(&self, _: &Inner, _: &Caller, _: Ino, _: Access) -> Result<()> {
         Ok(())
     }

@@ -55,7 +55,7 @@ pub(super) const PLANTS: &[Plant] = &[
 
 struct XattrLosesLastByte;
 
-impl Bug for XattrLosesLastByte {
+impl Layer for XattrLosesLastByte {
     fn getxattr(&self, inner: &Inner, caller: &Caller, ino: Ino, name: &OsStr) -> Result<Vec<u8>> {
         let mut value = inner.getxattr(caller, ino, name)?;
         value.pop();
@@ -65,7 +65,7 @@ impl Bug for XattrLosesLastByte {
 
 struct XattrCreateIgnored;
 
-impl Bug for XattrCreateIgnored {
+impl Layer for XattrCreateIgnored {
     fn setxattr(
         &self,
         inner: &Inner,
@@ -81,7 +81,7 @@ impl Bug for XattrCreateIgnored {
 
 struct XattrListLosesLast;
 
-impl Bug for XattrListLosesLast {
+impl Layer for XattrListLosesLast {
     fn listxattr(&self, inner: &Inner, caller: &Caller, ino: Ino) -> Result<Vec<u8>> {
         let mut list = inner.listxattr(caller, ino)?;
         // Each name ends with NUL.
@@ -94,7 +94,7 @@ impl Bug for XattrListLosesLast {
 
 struct MissingXattrIsEnoent;
 
-impl Bug for MissingXattrIsEnoent {
+impl Layer for MissingXattrIsEnoent {
     fn getxattr(&self, inner: &Inner, caller: &Caller, ino: Ino, name: &OsStr) -> Result<Vec<u8>> {
         match inner.getxattr(caller, ino, name) {
             Err(Errno::NODATA) if name.as_encoded_bytes().starts_with(b"user.") => {
@@ -107,7 +107,7 @@ impl Bug for MissingXattrIsEnoent {
 
 struct NoSpaceIsEio;
 
-impl Bug for NoSpaceIsEio {
+impl Layer for NoSpaceIsEio {
     fn setxattr(
         &self,
         inner: &Inner,
@@ -147,7 +147,7 @@ impl DefaultAclIgnored {
     }
 }
 
-impl Bug for DefaultAclIgnored {
+impl Layer for DefaultAclIgnored {
     fn mkdir(
         &self,
         inner: &Inner,
