@@ -7,9 +7,7 @@ macro_rules! storage_operations {
         $forward! {
             fn capabilities(&self) -> StorageCapabilities;
             fn inode_count(&self) -> u64;
-            fn watch(
-                &self, listener: Arc<dyn ChangeListener>,
-            ) -> Result<WatchMethod>;
+            fn watch(&self, listener: Arc<dyn ChangeListener>) -> Result<WatchMethod>;
             fn destroy(&self);
             fn lookup(&self, caller: &Caller, parent: Ino, name: &OsStr) -> Result<Entry>;
             fn folds_case(&self, parent: Ino) -> bool;
