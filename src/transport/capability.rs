@@ -99,7 +99,7 @@ capabilities! {
         SecurityCtx => "SECURITY_CTX",
         /// Creations bring the group of the caller that matters in the directory.
         CreateSuppGroup => "CREATE_SUPP_GROUP",
-        /// Requests that were read and not answered can be asked for again.
+        /// Requests that were read and not answered come again when they are asked for, marked as such.
         HasResend => "HAS_RESEND",
         /// The kernel ends the connection when an answer takes too long.
         RequestTimeout => "REQUEST_TIMEOUT",
@@ -192,7 +192,6 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
             config.allow_idmap,
             "allow_idmap is off: most requests would come without the ids of their caller",
         ),
-        Capability::HasResend => no("nothing outlives a daemon that could take them"),
         Capability::RequestTimeout => when(
             !config.request_timeout().is_zero(),
             "request_timeout is 0: a storage may be slow",

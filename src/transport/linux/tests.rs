@@ -91,10 +91,10 @@ fn the_handshake_takes_nothing_that_was_not_offered_or_is_not_honoured() {
     let answer = answer.expect("an answer");
     let taken =
         InitFlags::from_bits_retain(u64::from(answer.flags) | u64::from(answer.flags2) << 32);
-    assert!(taken.contains(InitFlags::INIT_EXT | InitFlags::PARALLEL_DIROPS));
+    let expected = InitFlags::INIT_EXT | InitFlags::PARALLEL_DIROPS | InitFlags::HAS_RESEND;
+    assert!(taken.contains(expected));
     let never = InitFlags::SECURITY_CTX
         | InitFlags::ALLOW_IDMAP
-        | InitFlags::HAS_RESEND
         // Not configured.
         | InitFlags::REQUEST_TIMEOUT
         | InitFlags::OVER_IO_URING
