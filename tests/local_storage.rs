@@ -17,6 +17,7 @@ const ALICE: Caller = Caller {
     pid: 0,
     keeps_set_ids: true,
     directory_group: None,
+    label: None,
 };
 const BOB: Caller = Caller {
     uid: 4002,
@@ -24,6 +25,7 @@ const BOB: Caller = Caller {
     pid: 0,
     keeps_set_ids: true,
     directory_group: None,
+    label: None,
 };
 const ROOT: Caller = Caller::ROOT;
 

@@ -102,13 +102,14 @@ fn supplementary_groups_open_what_they_open_on_the_backing_store() {
             pid,
             keeps_set_ids: true,
             directory_group: None,
+            label: None,
         };
         let fh = s.open(&member, ino, OFlags::RDONLY);
         let write = s.open(&member, ino, OFlags::WRONLY);
         let other = s.open(
             &Caller {
                 uid: 4002,
-                ..member
+                ..member.clone()
             },
             ino,
             OFlags::RDONLY,

@@ -16,6 +16,7 @@ const USER: Caller = Caller {
     pid: 1,
     keeps_set_ids: true,
     directory_group: None,
+    label: None,
 };
 const OTHER: Caller = Caller {
     uid: 1001,
@@ -23,6 +24,7 @@ const OTHER: Caller = Caller {
     pid: 2,
     keeps_set_ids: true,
     directory_group: None,
+    label: None,
 };
 
 fn mode(mode: u32) -> CreateMode {

@@ -637,3 +637,23 @@ fn ids_are_mapped_only_where_the_kernel_checks_permissions() {
     let again = mount.root().parent().unwrap().join("mapped");
     drop(Mounted::mapped(mount.root(), again, 1_000).unwrap());
 }
+
+#[test]
+fn labels_are_asked_for_where_they_are_kept_and_nothing_else_changes() {
+    if !can_mount("SECURITY_CTX") {
+        return;
+    }
+    let mut config = native();
+    config.security_ctx = true;
+    let runs_selinux = fs::read("/proc/thread-self/attr/fscreate").is_ok();
+    let of_memory = TestMount::of(Box::new(MemoryStorage::new()), config.clone());
+    let of_directory = TestMount::local(config);
+    for (mount, kept) in [(of_memory, true), (of_directory, runs_selinux)] {
+        assert_eq!(in_force(&mount, "SECURITY_CTX"), kept);
+        // Where no module labels anything, creations say that they bring nothing.
+        fs::write(mount.path("file"), "x").unwrap();
+        fs::create_dir(mount.path("dir")).unwrap();
+        std::os::unix::fs::symlink("file", mount.path("link")).unwrap();
+        assert_eq!(fs::read(mount.path("link")).unwrap(), b"x");
+    }
+}

@@ -373,4 +373,6 @@ static FIELDS: &[Field] = table! {
         switch!(default_permissions);
     allow_idmap, allow_idmap, "let the mount be mounted again with ids mapped (mount_setattr(2))",
         switch!(allow_idmap);
+    security_ctx, security_ctx, "label what is created as SELinux labels it in the mount",
+        switch!(security_ctx);
 };

@@ -254,6 +254,11 @@ pub struct OptimizedFUSEConfig {
     /// permissions, the blocks that the backing file system reserves are for nobody, and `trusted.*` attributes are listed
     /// to nobody.
     pub allow_idmap: bool,
+    /// Give what is created the label that SELinux gives it for its caller in the mount (`FUSE_SECURITY_CTX`, Linux 5.17,
+    /// native transport). Default off: what is created then bears the label that the policy has for the daemon in the
+    /// directory behind. The usual policies give all files of a FUSE mount one label, so it pays where the mount has a
+    /// context of its own (`context=` of mount(8)) or the policy tells files in it apart.
+    pub security_ctx: bool,
 }
 
 impl OptimizedFUSEConfig {

@@ -84,6 +84,7 @@ impl OptimizedFUSEConfig {
             allow_other: true,
             default_permissions: true,
             allow_idmap: false,
+            security_ctx: false,
         }
     }
 

@@ -91,6 +91,13 @@ pub(super) fn conflicts(config: &OptimizedFUSEConfig) -> Vec<Conflict> {
             },
         ),
         (
+            config.security_ctx && config.kernel_features == KernelFeatures::Minimal,
+            Conflict {
+                settings: &["security_ctx", "kernel_features"],
+                rule: "sending labels is a kernel feature, kernel_features must be all",
+            },
+        ),
+        (
             stateless && config.io_mode == IoMode::Direct,
             Conflict {
                 settings: &["open", "io_mode"],
@@ -124,7 +131,8 @@ impl OptimizedFUSEConfig {
     /// also multiples of 4 KiB, because requests are made of pages. Contradictions: the I/O mode
     /// [`WritebackCache`](IoMode::WritebackCache) without `enable_writeback` or with
     /// [`KernelFeatures::Minimal`], `enable_writeback` without a buffer of a page, `watch` with `exclusive`,
-    /// a limit to requests with locks in the daemon, mapped ids without checks of the kernel or with minimal features, and
+    /// a limit to requests with locks in the daemon, mapped ids without checks of the kernel or with minimal features, labels with
+    /// minimal features, and
     /// [`OpenPolicy::Stateless`] with direct I/O, locks in the daemon or minimal features. What a kernel
     /// or a storage lacks is not an error here: the mount falls back and says so.
     ///

@@ -229,6 +229,7 @@ mod tests {
         posix_acls: true,
         exclusive: false,
         flush_on_close: false,
+        security_labels: false,
         without_open: crate::storage::WithoutOpen {
             files: true,
             directories: true,

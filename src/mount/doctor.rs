@@ -228,6 +228,7 @@ const LOCAL: StorageCapabilities = StorageCapabilities {
     posix_acls: true,
     exclusive: false,
     flush_on_close: false,
+    security_labels: false,
     without_open: crate::storage::WithoutOpen {
         files: true,
         directories: true,

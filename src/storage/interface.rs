@@ -42,6 +42,7 @@ pub trait FilesystemInterface: Send + Sync {
             posix_acls: false,
             exclusive: false,
             flush_on_close: true,
+            security_labels: false,
             without_open: WithoutOpen::default(),
         }
     }

@@ -3,6 +3,8 @@
 //! Nothing here knows of FUSE: a storage that is never mounted (in a test, behind another
 //! protocol) uses the same types.
 
+use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::platform::mode;
@@ -36,7 +38,7 @@ pub const NO_HANDLE: Fh = 0;
 ///
 /// Supplementary groups are not part of a FUSE request, except [one](Self::directory_group); a storage that needs
 /// the others reads them from `/proc/PID/status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// Filesystem user id of the calling thread; [`u32::MAX`] where it [is not told](Self::is_unknown).
     pub uid: u32,
@@ -52,6 +54,8 @@ pub struct Caller {
     /// Of a creation: the group of the directory, where it is not `gid` and the caller is known to be a member
     /// (`FUSE_CREATE_SUPP_GROUP`, since Linux 6.3). None says nothing: the kernel or the transport may not tell.
     pub directory_group: Option<u32>,
+    /// Of a creation, with `security_ctx`: the label of what is created. None says nothing.
+    pub label: Option<Arc<SecurityLabel>>,
 }
 
 impl Caller {
@@ -62,6 +66,7 @@ impl Caller {
         pid: 0,
         keeps_set_ids: true,
         directory_group: None,
+        label: None,
     };
 
     /// Whether the kernel does not tell who asks (`FUSE_INVALID_UIDGID`): with `allow_idmap` it does so only of
@@ -69,6 +74,16 @@ impl Caller {
     pub fn is_unknown(&self) -> bool {
         self.uid == u32::MAX
     }
+}
+
+/// What a security module of the kernel wants kept with an object: an extended attribute from its first
+/// moment on (`FUSE_SECURITY_CTX`, since Linux 5.17; SELinux).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SecurityLabel {
+    /// Name of the attribute: `security.selinux`.
+    pub name: OsString,
+    /// Its value: a context, with the zero byte at its end.
+    pub value: Vec<u8>,
 }
 
 /// What kind of object an inode is (the `S_IFMT` part of its mode, see inode(7)).
@@ -418,6 +433,8 @@ pub struct StorageCapabilities {
     /// [`flush`](super::FilesystemInterface::flush) has something to say: errors of earlier writes
     /// appear at close(2), as on a network file system. Otherwise closes may send no request.
     pub flush_on_close: bool,
+    /// [`Caller::label`] is kept with what is created, or the creation fails.
+    pub security_labels: bool,
     /// What works without being opened.
     pub without_open: WithoutOpen,
 }

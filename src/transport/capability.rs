@@ -187,7 +187,13 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
         Capability::SpliceMove => {
             no("the pages would leave the page cache of the backing file, and it was slower")
         }
-        Capability::SecurityCtx => no("a storage is not told the labels of new files"),
+        Capability::SecurityCtx if !config.security_ctx => {
+            no("security_ctx is off: the policy labels what the daemon creates")
+        }
+        Capability::SecurityCtx => when(
+            storage.security_labels,
+            "the storage keeps no labels, or SELinux is not running",
+        ),
         Capability::AllowIdmap => when(
             config.allow_idmap,
             "allow_idmap is off: most requests would come without the ids of their caller",
@@ -256,6 +262,7 @@ mod tests {
         posix_acls: true,
         exclusive: false,
         flush_on_close: false,
+        security_labels: false,
         without_open: crate::storage::WithoutOpen {
             files: true,
             directories: true,
@@ -345,6 +352,20 @@ mod tests {
         let asked = asked(&config, &LOCAL);
         assert!(!asked.contains(&Capability::PosixAcl));
         assert!(!asked.contains(&Capability::DoReaddirplus));
+    }
+
+    #[test]
+    fn labels_are_asked_for_when_they_are_wanted_and_kept() {
+        let mut config = OptimizedFUSEConfig::balanced();
+        for (wanted, kept) in [(false, false), (false, true), (true, false), (true, true)] {
+            config.security_ctx = wanted;
+            let storage = StorageCapabilities {
+                security_labels: kept,
+                ..LOCAL
+            };
+            let asked = asked(&config, &storage).contains(&Capability::SecurityCtx);
+            assert_eq!(asked, wanted && kept);
+        }
     }
 
     #[test]

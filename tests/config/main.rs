@@ -44,6 +44,7 @@ const SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("allow_other", "false", "true", "no"),
     ("default_permissions", "false", "true", "off"),
     ("allow_idmap", "true", "false", "on"),
+    ("security_ctx", "true", "false", "yes"),
 ];
 
 const VARIABLES: &[&str] = &[
@@ -77,6 +78,7 @@ const VARIABLES: &[&str] = &[
     "DYNAMICFS_ALLOW_OTHER",
     "DYNAMICFS_DEFAULT_PERMISSIONS",
     "DYNAMICFS_ALLOW_IDMAP",
+    "DYNAMICFS_SECURITY_CTX",
 ];
 
 /// Layers without the file of the machine that runs the test.

@@ -297,6 +297,7 @@ proptest! {
                 pid: 0,
                 keeps_set_ids: true,
                 directory_group: None,
+                label: None,
             },
         };
         for step in &steps {

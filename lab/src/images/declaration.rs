@@ -75,6 +75,8 @@ pub struct Target {
     pub patience: u32,
     /// Names of suites that it can run beyond those that every target can.
     pub suites: Vec<String>,
+    /// Whether it runs those, and measures; true by default. A target may be there for one thing.
+    pub common_suites: bool,
     /// The machine; `None` for the host.
     pub guest: Option<Guest>,
 }
@@ -159,6 +161,10 @@ fn default_disk() -> u32 {
     6144
 }
 
+fn yes() -> bool {
+    true
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -168,6 +174,8 @@ struct File {
     patience: Option<u32>,
     #[serde(default)]
     suites: Vec<String>,
+    #[serde(default = "yes")]
+    common_suites: bool,
     kernel: Option<KernelFile>,
     command_line: Option<String>,
     modules: Option<Vec<String>>,
@@ -269,6 +277,7 @@ fn parse(name: &str, text: &str) -> Result<Target> {
         profiles: file.profiles.iter().copied().collect(),
         patience,
         suites: file.suites.clone(),
+        common_suites: file.common_suites,
         guest: match file.backend {
             Backend::Host => no_guest(&file)?,
             Backend::Qemu | Backend::Uml => Some(guest(file)?),
@@ -380,6 +389,7 @@ mod tests {
                 "linux-6.18",
                 "linux-7",
                 "macos-like",
+                "selinux",
                 "uml"
             ]
         );

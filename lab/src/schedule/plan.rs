@@ -96,7 +96,10 @@ pub fn plan(request: &Request, targets: &[Target]) -> Result<Vec<TargetPlan>> {
 impl Request {
     /// The suites that a target can run.
     fn available_on(&self, target: &Target) -> Result<Vec<Suite>> {
-        let mut suites = Suite::EVERYWHERE.to_vec();
+        let mut suites = match target.common_suites {
+            true => Suite::EVERYWHERE.to_vec(),
+            false => Vec::new(),
+        };
         for name in &target.suites {
             let suite = Suite::by_name(name).with_context(|| {
                 format!(
@@ -130,7 +133,7 @@ impl Request {
         let cells = conformance.cells().into_iter().map(Step::Cell);
         let mut steps: Vec<Step> = capabilities.chain(cells).collect();
         let mut alone = Vec::new();
-        if self.workloads {
+        if self.workloads && target.common_suites {
             // Ratios within a guest compare what is emulated alike; only this machine's own figures
             // must not be disturbed.
             match target.backend {
@@ -224,6 +227,22 @@ mod tests {
             .filter(|plan| plan.all().any(|step| step.is_of(Suite::Afp)));
         let names: Vec<&str> = with.map(|plan| plan.name.as_str()).collect();
         assert_eq!(names, ["macos-like"]);
+    }
+
+    #[test]
+    fn a_target_for_one_thing_does_nothing_else() {
+        let selinux = images::load(&Paths::discover(), "selinux").unwrap();
+        let mut request = request(Suite::Labels);
+        request.suites = None;
+        request.workloads = true;
+        request.profile = Profile::Full;
+        let plans = plan(&request, &[selinux]).unwrap();
+        let cells: Vec<_> = plans[0]
+            .all()
+            .filter(|step| !step.is_of(Suite::Labels))
+            .collect();
+        assert_eq!(cells, [&Step::Capabilities(Preset::Safe)]);
+        assert_eq!(plans[0].all().count(), 2);
     }
 
     #[test]

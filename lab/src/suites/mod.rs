@@ -8,6 +8,7 @@ mod cx;
 pub mod daemon;
 pub mod dynamicfs_suite;
 pub mod fsx;
+pub mod labels;
 pub mod load;
 pub mod pjdfstest;
 pub mod power_cut;
@@ -60,13 +61,15 @@ pub enum Suite {
     Build,
     /// fio, stress-ng and dbench: much at once, checked.
     Load,
+    /// SELinux labels of what is created; needs a kernel that was started with it, and secilc(8).
+    Labels,
     /// xfstests: only with a tree that somebody built.
     Xfstests,
 }
 
 impl Suite {
     /// All of them, the quick ones first.
-    pub const ALL: [Suite; 13] = [
+    pub const ALL: [Suite; 14] = [
         Suite::Pjdfstest,
         Suite::Fsx,
         Suite::Suite,
@@ -79,6 +82,7 @@ impl Suite {
         Suite::Programs,
         Suite::Smbtorture,
         Suite::Afp,
+        Suite::Labels,
         Suite::Xfstests,
     ];
 
@@ -117,15 +121,16 @@ impl Suite {
             Suite::Smbtorture => "smbtorture",
             Suite::Afp => "afp",
             Suite::Build => "build",
+            Suite::Labels => "labels",
             Suite::Load => "load",
             Suite::Xfstests => "xfstests",
         }
     }
 
-    /// Whether it runs on ext4 first, to compare with. A suite that is about the daemon has no
-    /// counterpart there: all its cases must pass.
+    /// Whether it runs on ext4 first, to compare with. A suite that is about the daemon, or about what is
+    /// behind a mount, has no counterpart there: all its cases must pass.
     pub fn has_reference(self) -> bool {
-        self != Suite::Daemon
+        !matches!(self, Suite::Daemon | Suite::Labels)
     }
 
     /// Whether a case may fail on ext4: the suite tests something else on top of the file system, and
@@ -153,6 +158,7 @@ impl Suite {
             Suite::Afp => afp::run(place),
             Suite::Build => build::run(place),
             Suite::Load => load::run(place),
+            Suite::Labels => labels::run(place),
             Suite::Xfstests => xfstests::run(place, programs),
         }
     }

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::process::Gid;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::labels::Labelling;
 use super::sys;
 use crate::storage::types::{Caller, PermissionChecks, Result};
 
@@ -82,6 +83,13 @@ impl Drop for Checked<'_> {
             debug_assert_eq!(back, Ok(()));
         }
     }
+}
+
+/// Ends a stretch in which what is created is the caller's.
+#[must_use]
+pub(super) struct Creating<'a> {
+    _checked: Checked<'a>,
+    _labelling: Option<Labelling>,
 }
 
 impl Identity {
@@ -195,14 +203,25 @@ impl Identity {
         Ok(Checked(Some(self)))
     }
 
-    /// For creating: owned by `caller`, the mode cut by the umask or the default ACL.
+    /// For creating: owned by `caller` and with its label, the mode cut by the umask or the default ACL.
     /// Returns the mode to pass on.
     pub(super) fn creating(
         &self,
         caller: &Caller,
         mode: u32,
         umask: u32,
-    ) -> Result<(Checked<'_>, Mode)> {
+    ) -> Result<(Creating<'_>, Mode)> {
+        let label = caller.label.as_deref();
+        let labelling = label.map(Labelling::with).transpose()?;
+        let (checked, mode) = self.owning(caller, mode, umask)?;
+        let creating = Creating {
+            _checked: checked,
+            _labelling: labelling,
+        };
+        Ok((creating, mode))
+    }
+
+    fn owning(&self, caller: &Caller, mode: u32, umask: u32) -> Result<(Checked<'_>, Mode)> {
         let set_gid = mode & libc::S_ISGID != 0;
         let mode = Mode::from_raw_mode(set_umask(mode & 0o7777, umask & 0o777));
         if self.checks == PermissionChecks::Storage {
@@ -338,9 +357,13 @@ mod tests {
             pid: 1,
             keeps_set_ids: true,
             directory_group: None,
+            label: None,
         };
         assert_eq!(parse_groups(STATUS, &caller), [4, 24, 1000]);
-        let other = Caller { gid: 8, ..caller };
+        let other = Caller {
+            gid: 8,
+            ..caller.clone()
+        };
         assert_eq!(parse_groups(STATUS, &other), Vec::<u32>::new());
     }
 
@@ -352,6 +375,7 @@ mod tests {
             pid: u32::MAX >> 1,
             keeps_set_ids: true,
             directory_group: None,
+            label: None,
         };
         assert_eq!(supplementary_groups(&gone), Ok(Vec::new()));
     }

@@ -11,6 +11,7 @@ mod forgotten;
 mod handles;
 mod identity;
 mod inodes;
+mod labels;
 mod listings;
 mod look_ahead;
 mod names;
@@ -250,6 +251,7 @@ impl LocalStorage {
             posix_acls: has_xattr(&root, c"system.posix_acl_access"),
             exclusive: builder.exclusive,
             flush_on_close: reports_errors_at_close(&root),
+            security_labels: labels::are_kept(),
             // What was open to its user must open again after any chmod(2): only root's daemon is sure of
             // that.
             without_open: WithoutOpen {

@@ -17,6 +17,7 @@ impl FilesystemInterface for MemoryStorage {
             posix_acls: false,
             exclusive: true,
             flush_on_close: false,
+            security_labels: true,
             without_open: WithoutOpen::default(),
         }
     }

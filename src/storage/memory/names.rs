@@ -88,6 +88,8 @@ impl Fs {
         self.check_insertion(dir, caller)?;
         let dir = Arc::clone(dir);
         let (perm, gid) = self.inherit(&dir, caller, kind, mode);
+        let label = caller.label.as_deref();
+        let label = label.map(|label| self.label(label)).transpose()?;
         let birth = Birth {
             kind,
             perm,
@@ -97,6 +99,7 @@ impl Fs {
             body,
         };
         let node = tree.insert(&self.budget, birth)?;
+        node.meta.lock().xattrs.extend(label);
         let target = Target {
             ino: node.ino,
             kind,

@@ -1,6 +1,6 @@
 //! Extended attributes, by the rules of xattr(7).
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::Access;
@@ -10,7 +10,7 @@ use super::fs::Fs;
 use super::node::{Node, Xattr};
 use super::perms;
 use crate::platform::{NO_ATTRIBUTE, XattrFlags, mode};
-use crate::storage::{Caller, Errno, FileKind, Ino, Result};
+use crate::storage::{Caller, Errno, FileKind, Ino, Result, SecurityLabel};
 
 /// The attribute that holds file capabilities.
 pub(super) const CAPABILITY: &str = "security.capability";
@@ -135,14 +135,30 @@ impl Fs {
         if !exists && listed + name.len() + 1 > LIST_MAX {
             return Err(Errno::NOSPC);
         }
-        let cost = XATTR_COST + (name.len() + value.len()) as u64;
-        let xattr = Xattr {
-            value: value.to_vec(),
-            _charge: Charge::take(&self.budget, cost)?,
-        };
+        let xattr = self.new_xattr(name, value)?;
         meta.xattrs.insert(name.to_os_string(), xattr);
         meta.changed();
         Ok(())
+    }
+
+    fn new_xattr(&self, name: &OsStr, value: &[u8]) -> Result<Xattr> {
+        let cost = XATTR_COST + (name.len() + value.len()) as u64;
+        Ok(Xattr {
+            value: value.to_vec(),
+            _charge: Charge::take(&self.budget, cost)?,
+        })
+    }
+
+    /// The attribute that a new inode begins with.
+    pub(super) fn label(&self, label: &SecurityLabel) -> Result<(OsString, Xattr)> {
+        if namespace(&label.name)? != Namespace::Security {
+            return Err(Errno::OPNOTSUPP);
+        }
+        if label.value.len() > SIZE_MAX {
+            return Err(Errno::TOOBIG);
+        }
+        let xattr = self.new_xattr(&label.name, &label.value)?;
+        Ok((label.name.clone(), xattr))
     }
 
     pub(super) fn removexattr(&self, caller: &Caller, ino: Ino, name: &OsStr) -> Result<()> {

@@ -14,6 +14,7 @@ pub(super) fn caller(request: &fuser::Request) -> Caller {
         pid: request.pid(),
         keeps_set_ids: true,
         directory_group: None,
+        label: None,
     }
 }
 

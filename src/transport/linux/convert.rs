@@ -1,5 +1,6 @@
 //! Between the structures of the protocol and this project's types.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::wire::abi::{
@@ -8,7 +9,7 @@ use super::wire::abi::{
 };
 use super::wire::{Operation, Request};
 use crate::filesystem::{AttrAnswer, EntryAnswer, FileAccess, Opened};
-use crate::storage::{Attr, Caller, SetAttr, SetTime, StatFs, Timestamp};
+use crate::storage::{Attr, Caller, SecurityLabel, SetAttr, SetTime, StatFs, Timestamp};
 
 /// `STATX_BASIC_STATS` and `STATX_BTIME` of the kernel's `stat.h`.
 const STATX_BASIC_STATS: u32 = 0x7ff;
@@ -21,9 +22,19 @@ pub(super) fn caller(request: &Request<'_>) -> Caller {
         pid: request.header.pid,
         keeps_set_ids: true,
         directory_group: request.extensions.groups().next(),
+        label: label(request),
     };
     caller.keeps_set_ids = !takes_set_ids(&request.operation, !caller.is_unknown());
     caller
+}
+
+/// The kernel sends one at most.
+fn label(request: &Request<'_>) -> Option<Arc<SecurityLabel>> {
+    let context = request.extensions.security_contexts().next()?;
+    Some(Arc::new(SecurityLabel {
+        name: context.name.to_owned(),
+        value: context.value.to_owned(),
+    }))
 }
 
 /// Whether the kernel, which knows if the caller has `CAP_FSETID`, says that this change of data takes set-id

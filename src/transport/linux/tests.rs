@@ -93,9 +93,9 @@ fn the_handshake_takes_nothing_that_was_not_offered_or_is_not_honoured() {
         InitFlags::from_bits_retain(u64::from(answer.flags) | u64::from(answer.flags2) << 32);
     let expected = InitFlags::INIT_EXT | InitFlags::PARALLEL_DIROPS | InitFlags::HAS_RESEND;
     assert!(taken.contains(expected));
+    // The first three are not configured.
     let never = InitFlags::SECURITY_CTX
         | InitFlags::ALLOW_IDMAP
-        // Not configured.
         | InitFlags::REQUEST_TIMEOUT
         | InitFlags::OVER_IO_URING
         | InitFlags::SUBMOUNTS
@@ -254,6 +254,83 @@ fn a_message_that_does_not_fit_into_the_buffer_is_refused() {
     assert_eq!(errno(answer), Some(libc::EIO));
     let attributes = getattr(&mut wire, node).expect("served");
     assert_eq!(attributes.attr.size, 0, "not even in part");
+}
+
+/// A request that brings a label.
+fn labelled(opcode: Opcode, unique: u64, body: &[&[u8]], value: &[u8]) -> Vec<u8> {
+    let context = Secctx {
+        size: value.len() as u32,
+        padding: 0,
+    };
+    let mut extension = [context.as_bytes(), b"security.selinux\0", value].concat();
+    extension.resize(record_align(extension.len()), 0);
+    let extension_header = ExtHeader {
+        size: (size_of::<ExtHeader>() + extension.len()) as u32,
+        kind: 1,
+    };
+    let body = body.concat();
+    let header = InHeader {
+        len: (HEADER + body.len()) as u32 + extension_header.size,
+        opcode: opcode as u32,
+        unique,
+        nodeid: ROOT_INO,
+        total_extlen: (extension_header.size / 8) as u16,
+        ..InHeader::default()
+    };
+    [
+        header.as_bytes(),
+        &body,
+        extension_header.as_bytes(),
+        &extension,
+    ]
+    .concat()
+}
+
+#[test]
+fn what_is_created_keeps_the_label_that_comes_with_it() {
+    let mut config = OptimizedFUSEConfig::balanced();
+    config.security_ctx = true;
+    let init = offer(KERNEL_MINOR_VERSION, InitFlags::all().bits());
+    let (mut wire, answer) = handshake(config, init.as_bytes());
+    let taken = u64::from(answer.expect("an answer").flags2) << 32;
+    assert!(InitFlags::from_bits_retain(taken).contains(InitFlags::SECURITY_CTX));
+    let value = |wire: &mut Wire, node: Ino| {
+        let args = GetxattrIn {
+            size: 256,
+            padding: 0,
+        };
+        let body: [&[u8]; 2] = [args.as_bytes(), b"security.selinux\0"];
+        let answer = wire.ask(Opcode::Getxattr as u32, node, &body);
+        answer.map(<[u8]>::to_vec)
+    };
+    let mkdir = MkdirIn {
+        mode: 0o755,
+        umask: 0,
+    };
+    let creation = CreateIn {
+        mode: libc::S_IFREG | 0o644,
+        ..CreateIn::default()
+    };
+    let makes: [(Opcode, &[u8]); 3] = [
+        (Opcode::Mkdir, mkdir.as_bytes()),
+        (Opcode::Create, creation.as_bytes()),
+        (Opcode::Symlink, b"link\0"),
+    ];
+    for (number, (opcode, args)) in (1000..).zip(makes) {
+        let label = format!("u:r:{opcode:?}\0");
+        let name = format!("{number}\0");
+        let body = [args, name.as_bytes()];
+        wire.send_bytes(&labelled(opcode, number, &body, label.as_bytes()))
+            .expect("sent");
+        let (entry, _) = EntryOut::read_from_prefix(wire.receive().expect("made")).expect("one");
+        let kept = value(&mut wire, entry.nodeid).expect("a label");
+        assert_eq!(kept, label.as_bytes());
+    }
+    let plain = create(&mut wire, "plain");
+    assert_eq!(
+        errno(value(&mut wire, plain.entry.nodeid)),
+        Some(libc::ENODATA)
+    );
 }
 
 fn lock(made: &CreateOut, owner: u64, kind: i32) -> LkIn {

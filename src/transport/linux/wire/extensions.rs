@@ -17,7 +17,7 @@ pub(crate) struct Extensions<'a> {
 /// A security context for what is created (`FUSE_SECURITY_CTX`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SecurityContext<'a> {
-    /// Name of the extended attribute, without `security.`.
+    /// Name of the extended attribute: `security.selinux`.
     pub(crate) name: &'a OsStr,
     /// Its value.
     pub(crate) value: &'a [u8],
@@ -40,7 +40,6 @@ impl<'a> Extensions<'a> {
     }
 
     /// The security contexts.
-    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn security_contexts(&self) -> impl Iterator<Item = SecurityContext<'a>> + use<'a> {
         self.records()
             .filter(|(header, _)| header.kind <= MAX_NR_SECCTX)
