@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use dynamicfs::{IoMode, OpenPolicy, OptimizedFUSEConfig, Preset};
 use rustix::fs::{AtFlags, IFlags, RawDir};
-use support::{DEADLINE, Lcg, TestMount, can_mount, wait_for};
+use support::{DEADLINE, Flagged, Lcg, TestMount, can_mount, wait_for};
 
 fn stateless() -> OptimizedFUSEConfig {
     let mut config = OptimizedFUSEConfig::balanced();
@@ -187,27 +187,6 @@ fn a_file_that_was_written_is_executed_as_ever() {
             .status()
             .is_ok_and(|status| status.success())
     });
-}
-
-/// A flag of an inode, taken away again in any case: or nobody could remove the file.
-struct Flagged(PathBuf);
-
-impl Flagged {
-    /// `None` where the file system has no flags.
-    fn set(path: PathBuf, flag: IFlags) -> Option<Flagged> {
-        let file = File::open(&path).unwrap();
-        let flags = rustix::fs::ioctl_getflags(&file).ok()?;
-        rustix::fs::ioctl_setflags(&file, flags | flag).ok()?;
-        Some(Flagged(path))
-    }
-}
-
-impl Drop for Flagged {
-    fn drop(&mut self) {
-        let file = File::open(&self.0).unwrap();
-        let flags = rustix::fs::ioctl_getflags(&file).unwrap();
-        let _ = rustix::fs::ioctl_setflags(&file, flags - IFlags::APPEND - IFlags::IMMUTABLE);
-    }
 }
 
 #[test]

@@ -367,6 +367,10 @@ static FIELDS: &[Field] = table! {
         switch!(birth_time);
     cpu_latency_qos, cpu_latency_qos, "keep idle processors from halting while requests come fast",
         switch!(cpu_latency_qos);
+    splice_read, splice_read, "take requests by a pipe, and data of large writes from there",
+        switch!(splice_read);
+    splice_move, splice_move, "move pages of large reads from one page cache to the other",
+        switch!(splice_move);
     transport, transport, "how requests reach the daemon", choice!(transport: TransportChoice);
     allow_other, allow_other, "let other users enter the mount", switch!(allow_other);
     default_permissions, default_permissions, "let the kernel check permissions",

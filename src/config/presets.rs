@@ -80,6 +80,8 @@ impl OptimizedFUSEConfig {
             exclusive: false,
             birth_time: true,
             cpu_latency_qos: false,
+            splice_read: false,
+            splice_move: false,
             transport: TransportChoice::Auto,
             allow_other: true,
             default_permissions: true,

@@ -40,6 +40,10 @@ impl Conflict {
 pub(super) fn conflicts(config: &OptimizedFUSEConfig) -> Vec<Conflict> {
     let kernel_writeback = config.io_mode == IoMode::WritebackCache;
     let stateless = config.open == OpenPolicy::Stateless;
+    let feature = |wanted: bool, settings: &'static [&'static str], rule: &'static str| {
+        let broken = wanted && config.kernel_features == KernelFeatures::Minimal;
+        (broken, Conflict { settings, rule })
+    };
     let rules = [
         (
             kernel_writeback && !config.enable_writeback,
@@ -48,12 +52,10 @@ pub(super) fn conflicts(config: &OptimizedFUSEConfig) -> Vec<Conflict> {
                 rule: "the writeback cache holds dirty data, which writeback must allow",
             },
         ),
-        (
-            kernel_writeback && config.kernel_features == KernelFeatures::Minimal,
-            Conflict {
-                settings: &["io_mode", "kernel_features"],
-                rule: "the writeback cache is a kernel feature, kernel_features must be all",
-            },
+        feature(
+            kernel_writeback,
+            &["io_mode", "kernel_features"],
+            "the writeback cache is a kernel feature, kernel_features must be all",
         ),
         (
             config.watch && config.exclusive,
@@ -83,19 +85,25 @@ pub(super) fn conflicts(config: &OptimizedFUSEConfig) -> Vec<Conflict> {
                 rule: "requests then come without the ids that the storage would check",
             },
         ),
-        (
-            config.allow_idmap && config.kernel_features == KernelFeatures::Minimal,
-            Conflict {
-                settings: &["allow_idmap", "kernel_features"],
-                rule: "mapping ids is a kernel feature, kernel_features must be all",
-            },
+        feature(
+            config.allow_idmap,
+            &["allow_idmap", "kernel_features"],
+            "mapping ids is a kernel feature, kernel_features must be all",
         ),
-        (
-            config.security_ctx && config.kernel_features == KernelFeatures::Minimal,
-            Conflict {
-                settings: &["security_ctx", "kernel_features"],
-                rule: "sending labels is a kernel feature, kernel_features must be all",
-            },
+        feature(
+            config.security_ctx,
+            &["security_ctx", "kernel_features"],
+            "sending labels is a kernel feature, kernel_features must be all",
+        ),
+        feature(
+            config.splice_read,
+            &["splice_read", "kernel_features"],
+            "requests through a pipe are a kernel feature, kernel_features must be all",
+        ),
+        feature(
+            config.splice_move,
+            &["splice_move", "kernel_features"],
+            "moving pages is a kernel feature, kernel_features must be all",
         ),
         (
             stateless && config.io_mode == IoMode::Direct,
@@ -112,12 +120,10 @@ pub(super) fn conflicts(config: &OptimizedFUSEConfig) -> Vec<Conflict> {
                        stateless",
             },
         ),
-        (
-            stateless && config.kernel_features == KernelFeatures::Minimal,
-            Conflict {
-                settings: &["open", "kernel_features"],
-                rule: "opening without a request is a kernel feature, kernel_features must be all",
-            },
+        feature(
+            stateless,
+            &["open", "kernel_features"],
+            "opening without a request is a kernel feature, kernel_features must be all",
         ),
     ];
     let broken = rules.into_iter().filter(|(broken, _)| *broken);
@@ -131,8 +137,8 @@ impl OptimizedFUSEConfig {
     /// also multiples of 4 KiB, because requests are made of pages. Contradictions: the I/O mode
     /// [`WritebackCache`](IoMode::WritebackCache) without `enable_writeback` or with
     /// [`KernelFeatures::Minimal`], `enable_writeback` without a buffer of a page, `watch` with `exclusive`,
-    /// a limit to requests with locks in the daemon, mapped ids without checks of the kernel or with minimal features, labels with
-    /// minimal features, and
+    /// a limit to requests with locks in the daemon, mapped ids without checks of the kernel, and with minimal features mapped ids,
+    /// labels, `splice_read` or `splice_move`, and
     /// [`OpenPolicy::Stateless`] with direct I/O, locks in the daemon or minimal features. What a kernel
     /// or a storage lacks is not an error here: the mount falls back and says so.
     ///

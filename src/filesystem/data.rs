@@ -2,7 +2,7 @@
 //!
 //! None of it sees a file in passthrough: there the kernel reads and writes without asking.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use super::DynamicFS;
@@ -10,7 +10,8 @@ use crate::config::{IoMode, OptimizedFUSEConfig};
 use crate::readahead::{Prefetcher, ReadAheadManager};
 use crate::stats::ReadAheadStatistics;
 use crate::storage::{
-    Attr, Caller, Fh, FilesystemInterface, Ino, Prefetch, Result, StorageCapabilities, WriteFlags,
+    Attr, Caller, Errno, Fh, FilesystemInterface, Ino, Prefetch, Result, StorageCapabilities,
+    WriteFlags,
 };
 use crate::writeback::{DEFAULT_MAX_AGE, WriteBuffer};
 
@@ -43,14 +44,46 @@ impl DynamicFS {
         data: &[u8],
         flags: WriteFlags,
     ) -> Result<usize> {
-        let buffer = self.data_path.write_buffer.as_ref();
-        let written = match buffer.filter(|_| self.policy().io_mode == IoMode::WritebackCache) {
+        let written = match self.write_buffer() {
             Some(buffer) => buffer.write(ino, fh, offset, data),
             None => self.storage.write(caller, ino, fh, offset, data, flags),
         };
         // Also after an error: part of the data may have arrived.
         self.data_path.changed(ino, offset, data.len() as u64);
         written
+    }
+
+    /// Writes the `len` bytes that are in a pipe, and says how many were taken.
+    ///
+    /// # Errors
+    /// Nothing was written, and all is still in the pipe: a [`write`](Self::write) tells why, or can do it.
+    #[allow(clippy::too_many_arguments)]
+    pub fn write_from(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        fh: Fh,
+        offset: u64,
+        pipe: BorrowedFd<'_>,
+        len: usize,
+        flags: WriteFlags,
+    ) -> Result<usize> {
+        if self.write_buffer().is_some() {
+            return Err(Errno::NOSYS);
+        }
+        let written = self
+            .storage
+            .write_from(caller, ino, fh, offset, pipe, len, flags);
+        if written.is_ok() {
+            self.data_path.changed(ino, offset, len as u64);
+        }
+        written
+    }
+
+    /// Where writes wait, if they do.
+    fn write_buffer(&self) -> Option<&WriteBuffer> {
+        let buffer = self.data_path.write_buffer.as_ref();
+        buffer.filter(|_| self.policy().io_mode == IoMode::WritebackCache)
     }
 }
 

@@ -121,7 +121,7 @@ impl Statistics {
         self.shard().read.add(n, self.second());
     }
 
-    /// `n` of the bytes that were handed to the kernel did not pass through memory of this process.
+    /// `n` of the bytes that were handed to the kernel or accepted from it did not pass through memory of this process.
     pub fn bytes_spliced(&self, n: u64) {
         self.shard().spliced.fetch_add(n, Relaxed);
     }

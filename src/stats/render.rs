@@ -47,7 +47,7 @@ fn figures(snapshot: &Snapshot) -> Vec<Figure> {
         ),
         counter(
             "bytes_spliced",
-            "Bytes of them that did not pass through memory of the daemon.",
+            "Bytes in answers to reads and from writes that did not pass through memory of the daemon.",
             snapshot.bytes_spliced,
         ),
         counter(

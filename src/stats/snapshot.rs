@@ -17,7 +17,8 @@ pub struct Snapshot {
     /// Bytes handed out in answers to read requests. The kernel's own reads (passthrough, page
     /// cache) cause no request and are not in it.
     pub bytes_read: u64,
-    /// Those of them that the kernel took from the backing file itself, splice(2).
+    /// Bytes of reads and writes that the kernel took from the backing file or put there itself, splice(2): part of
+    /// [`bytes_read`](Self::bytes_read) and [`bytes_written`](Self::bytes_written).
     #[serde(default)]
     pub bytes_spliced: u64,
     /// Bytes taken from write requests.

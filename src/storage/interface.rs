@@ -1,7 +1,7 @@
 //! The trait that a storage implements.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -212,6 +212,26 @@ pub trait FilesystemInterface: Send + Sync {
         fh: Fh,
         offset: u64,
         data: &[u8],
+        flags: WriteFlags,
+    ) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// As [`write`](Self::write), of the `len` bytes that are in a pipe: they can go to a kernel file by splice(2) without
+    /// a copy in this process. Asked only with [`kernel_backed`](StorageCapabilities::kernel_backed), and instead of
+    /// `write`.
+    ///
+    /// # Errors
+    /// Any says that nothing was written and nothing taken out of the pipe: `write` is then asked, with the data, and
+    /// tells what is wrong, or can do it. `ENOSYS` when it always is.
+    fn write_from(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        fh: Fh,
+        offset: u64,
+        pipe: BorrowedFd<'_>,
+        len: usize,
         flags: WriteFlags,
     ) -> Result<usize> {
         Err(Errno::NOSYS)

@@ -1,7 +1,7 @@
 //! A storage on top of another, which does some operations otherwise.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ macro_rules! layered {
         /// Each method has the arguments of its namesake in [`FilesystemInterface`], which also says what it
         /// returns, behind the storage below, which it may ask. That storage knows nothing of the layer, so what
         /// belongs together is overridden together: `lookup` with `readdirplus`, which looks names up; `read` and
-        /// `write` with `backing_file` and `file_to_read`, by which data go around them.
+        /// `write` with `backing_file`, `file_to_read` and `write_from`, by which data go around them.
         ///
         /// ```
         /// use std::ffi::OsStr;

@@ -46,6 +46,10 @@ macro_rules! storage_operations {
             fn write(
                 &self, caller: &Caller, ino: Ino, fh: Fh, offset: u64, data: &[u8], flags: WriteFlags,
             ) -> Result<usize>;
+            fn write_from(
+                &self, caller: &Caller, ino: Ino, fh: Fh, offset: u64, pipe: BorrowedFd<'_>, len: usize,
+                flags: WriteFlags,
+            ) -> Result<usize>;
             fn flush(&self, ino: Ino, fh: Fh) -> Result<()>;
             fn release(&self, ino: Ino, fh: Fh) -> Result<()>;
             fn detach(&self, ino: Ino, fh: Fh) -> Result<()>;

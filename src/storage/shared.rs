@@ -1,7 +1,7 @@
 //! A storage that is shared: whoever mounts it and whoever else looks into it.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -110,6 +110,9 @@ capabilities! {
     }
 }
 
+/// Why nothing can be spliced.
+const NOT_KERNEL_BACKED: &str = "the storage has no kernel-backed files";
+
 /// Whether a capability is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
@@ -178,15 +181,15 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
         Capability::DirectIoAllowMmap => {
             when(config.io_mode == IoMode::Direct, "io_mode is not direct")
         }
-        Capability::SpliceWrite => when(
-            storage.kernel_backed,
-            "the storage has no kernel-backed files",
+        Capability::SpliceWrite => when(storage.kernel_backed, NOT_KERNEL_BACKED),
+        Capability::SpliceRead if !config.splice_read => no(
+            "splice_read is off: every request would pass through a pipe, and a copy of the data of a WRITE was as fast",
         ),
-        // Those whose consequences nobody here carries out, or that do not pay.
-        Capability::SpliceRead => no("a copy of the data of a WRITE was as fast"),
-        Capability::SpliceMove => {
-            no("the pages would leave the page cache of the backing file, and it was slower")
-        }
+        Capability::SpliceRead => when(storage.kernel_backed, NOT_KERNEL_BACKED),
+        Capability::SpliceMove if !config.splice_move => no(
+            "splice_move is off: the pages would leave the page cache of the backing file, and it was slower",
+        ),
+        Capability::SpliceMove => when(storage.kernel_backed, NOT_KERNEL_BACKED),
         Capability::SecurityCtx if !config.security_ctx => {
             no("security_ctx is off: the policy labels what the daemon creates")
         }
@@ -202,6 +205,7 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
             !config.request_timeout().is_zero(),
             "request_timeout is 0: a storage may be slow",
         ),
+        // Those whose consequences nobody here carries out.
         Capability::Submounts => no("a mount has one device number"),
         Capability::OverIoUring => no("requests are read from /dev/fuse"),
         _ => Ask::Yes,
@@ -317,6 +321,27 @@ mod tests {
         let asked = asked(&config, &LOCAL);
         assert!(!asked.contains(&Capability::Passthrough));
         assert!(!asked.contains(&Capability::AtomicOTrunc));
+    }
+
+    #[test]
+    fn data_are_spliced_further_where_that_was_asked_for_and_can_be() {
+        let mut config = OptimizedFUSEConfig::balanced();
+        let (read, moved) = (Capability::SpliceRead, Capability::SpliceMove);
+        let found = |config: &OptimizedFUSEConfig, storage: &StorageCapabilities| {
+            let asked = asked(config, storage);
+            (asked.contains(&read), asked.contains(&moved))
+        };
+        assert_eq!(found(&config, &LOCAL), (false, false));
+        config.splice_read = true;
+        assert_eq!(found(&config, &LOCAL), (true, false));
+        (config.splice_read, config.splice_move) = (false, true);
+        assert_eq!(found(&config, &LOCAL), (false, true));
+        config.splice_read = true;
+        let memory = StorageCapabilities {
+            kernel_backed: false,
+            ..LOCAL
+        };
+        assert_eq!(found(&config, &memory), (false, false));
     }
 
     #[test]

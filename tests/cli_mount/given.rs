@@ -54,6 +54,24 @@ fn a_signal_unmounts_it_where_it_is_in_sight() {
 }
 
 #[test]
+fn its_requests_may_come_by_a_pipe() {
+    let Some(world) = native() else { return };
+    let options = ",allow_other,default_permissions";
+    // Requests for which everybody may have a pipe.
+    let script = "exec \"$0\" mount src /dev/fd/9 \
+        -o splice_read,io_mode=write-through,max_read_size=512k,max_write_size=512k";
+    with_connection(&world, options, script).ok();
+    let content: Vec<u8> = (0..500_000).map(|at| (at / 7) as u8).collect();
+    std::fs::write(world.path("mnt/large"), &content).expect("written");
+    assert!(std::fs::read(world.path("src/large")).expect("there") == content);
+    let stats = world.run(&["stats", &world.text("mnt"), "--json"]).ok();
+    let stats: Value = serde_json::from_str(&stats).expect("JSON");
+    assert!(stats["bytes_spliced"].as_u64() > Some(250_000), "{stats}");
+    unmounted(&world, "@mnt");
+    world.nothing_left();
+}
+
+#[test]
 fn a_mount_out_of_sight_is_served_until_a_signal() {
     let Some(world) = native() else { return };
     // The mount is in another namespace, whose process reads, waits for a word, and reads again.

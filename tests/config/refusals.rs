@@ -329,6 +329,8 @@ fn a_struct_is_validated_whole() {
     config.exclusive = true;
     config.request_timeout_secs = 60;
     config.lock_mode = LockMode::Daemon;
+    config.splice_read = true;
+    config.splice_move = true;
     let errors = lines(&config.validate().unwrap_err());
     let beginnings = [
         "attr_timeout_secs = 584542046090years",
@@ -347,6 +349,8 @@ fn a_struct_is_validated_whole() {
         "watch = true and exclusive = true: where nothing else changes the directory there is nothing",
         "request_timeout_secs = 1m and lock_mode = daemon: waiting for a lock of the daemon is a request, for",
         "enable_writeback = true and writeback_buffer_size = 0: writeback needs a buffer",
+        "splice_read = true and kernel_features = minimal: requests through a pipe are a kernel feature",
+        "splice_move = true and kernel_features = minimal: moving pages is a kernel feature",
     ];
     assert_eq!(errors.len(), beginnings.len(), "{errors:#?}");
     for (error, beginning) in errors.iter().zip(beginnings) {

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use dynamicfs::mount::{MountError, MountHandle, UnmountError, UnmountMode};
 use dynamicfs::storage::{FilesystemInterface, LocalStorage, PermissionChecks};
 use dynamicfs::{DynamicFS, IoMode, OptimizedFUSEConfig, TransportChoice};
+use rustix::fs::IFlags;
 use rustix::mount::UnmountFlags;
 use tempfile::TempDir;
 
@@ -307,6 +308,27 @@ fn user_namespace(first: u32) -> fs::File {
 impl Drop for Mounted {
     fn drop(&mut self) {
         let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+/// A flag of an inode, taken away again in any case: or nobody could remove the file.
+pub struct Flagged(PathBuf);
+
+impl Flagged {
+    /// `None` where the file system has no flags.
+    pub fn set(path: PathBuf, flag: IFlags) -> Option<Flagged> {
+        let file = fs::File::open(&path).unwrap();
+        let flags = rustix::fs::ioctl_getflags(&file).ok()?;
+        rustix::fs::ioctl_setflags(&file, flags | flag).ok()?;
+        Some(Flagged(path))
+    }
+}
+
+impl Drop for Flagged {
+    fn drop(&mut self) {
+        let file = fs::File::open(&self.0).unwrap();
+        let flags = rustix::fs::ioctl_getflags(&file).unwrap();
+        let _ = rustix::fs::ioctl_setflags(&file, flags - IFlags::APPEND - IFlags::IMMUTABLE);
     }
 }
 

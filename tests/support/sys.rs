@@ -35,6 +35,14 @@ impl Mapping {
         Ok(Mapping { address, len })
     }
 
+    /// How many of its pages are in memory, mincore(2): all that the page cache has of the file, whoever read them.
+    pub fn cached_pages(&self) -> io::Result<usize> {
+        let mut pages = vec![0_u8; self.len.div_ceil(rustix::param::page_size())];
+        // SAFETY: the range is the mapping that `self` owns, and there is a byte for each of its pages.
+        check(unsafe { libc::mincore(self.address, self.len, pages.as_mut_ptr()) })?;
+        Ok(pages.iter().filter(|&page| page & 1 != 0).count())
+    }
+
     /// msync(2) with `MS_SYNC`.
     pub fn sync(&self) -> io::Result<()> {
         // SAFETY: the range is the mapping that `self` owns.

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{Access, Advice, AtFlags, FallocateFlags, OFlags, SeekFrom};
+use rustix::pipe::{SpliceFlags, splice};
 
 use super::LocalStorage;
 use super::descriptors::reopen;
@@ -222,17 +223,9 @@ pub(super) fn read(
     buf: &mut [u8],
 ) -> Result<usize> {
     let file = storage.readable(ino, fh)?;
-    let mut done = 0;
-    while done < buf.len() {
-        match rustix::io::pread(&file, &mut buf[done..], offset + done as u64) {
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(Errno::INTR) => {}
-            Err(_) if done > 0 => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
+    in_steps(buf.len(), |done| {
+        rustix::io::pread(&file, &mut buf[done..], offset + done as u64)
+    })
 }
 
 pub(super) fn write(
@@ -243,15 +236,51 @@ pub(super) fn write(
     data: &[u8],
     flags: WriteFlags,
 ) -> Result<usize> {
+    let file = file_to_write(storage, caller, (ino, fh), offset, flags)?;
+    in_steps(data.len(), |done| {
+        rustix::io::pwrite(&file, &data[done..], offset + done as u64)
+    })
+}
+
+pub(super) fn write_from(
+    storage: &LocalStorage,
+    caller: &Caller,
+    (ino, fh): (Ino, Fh),
+    mut offset: u64,
+    (pipe, len): (BorrowedFd<'_>, usize),
+    flags: WriteFlags,
+) -> Result<usize> {
+    let file = file_to_write(storage, caller, (ino, fh), offset, flags)?;
+    // A file that is open for appending is refused (`EINVAL`).
+    in_steps(len, |done| {
+        let flags = SpliceFlags::NONBLOCK;
+        splice(pipe, None, &file, Some(&mut offset), len - done, flags)
+    })
+}
+
+/// The file to write to, by a thread that from now on is who writes.
+fn file_to_write(
+    storage: &LocalStorage,
+    caller: &Caller,
+    (ino, fh): (Ino, Fh),
+    offset: u64,
+    flags: WriteFlags,
+) -> Result<Arc<OwnedFd>> {
     let file = storage.writable_at(ino, fh, offset)?;
     if flags.from_page_cache {
         storage.identity.daemon()?;
     } else {
         storage.identity.acting(caller, Groups::Any)?;
     }
+    Ok(file)
+}
+
+/// Repeats `step`, which is told how many bytes are done, until `len` are, or there are no more. An error counts only
+/// where nothing was done before it.
+fn in_steps(len: usize, mut step: impl FnMut(usize) -> Result<usize>) -> Result<usize> {
     let mut done = 0;
-    while done < data.len() {
-        match rustix::io::pwrite(&file, &data[done..], offset + done as u64) {
+    while done < len {
+        match step(done) {
             Ok(0) => break,
             Ok(n) => done += n,
             Err(Errno::INTR) => {}

@@ -1,7 +1,7 @@
 //! [`FilesystemInterface`] of a [`LocalStorage`]: each operation is in the module of its group.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -151,6 +151,19 @@ impl FilesystemInterface for LocalStorage {
         flags: WriteFlags,
     ) -> Result<usize> {
         files::write(self, caller, (ino, fh), offset, data, flags)
+    }
+
+    fn write_from(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        fh: Fh,
+        offset: u64,
+        pipe: BorrowedFd<'_>,
+        len: usize,
+        flags: WriteFlags,
+    ) -> Result<usize> {
+        files::write_from(self, caller, (ino, fh), offset, (pipe, len), flags)
     }
 
     fn flush(&self, ino: Ino, fh: Fh) -> Result<()> {

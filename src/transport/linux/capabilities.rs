@@ -43,6 +43,9 @@ pub(super) fn flag(capability: Capability) -> InitFlags {
     }
 }
 
+/// Why requests do not pass a pipe although that was asked for.
+const NO_PIPE: &str = "no pipe holds the largest request: a lower max_read_size and max_write_size, a higher fs.pipe-max-size or CAP_SYS_RESOURCE is needed";
+
 /// The oldest minor version of the protocol that is served: Linux 5.2. Messages of older ones are shorter.
 pub(super) const OLDEST_MINOR: u32 = 31;
 
@@ -54,10 +57,13 @@ pub(super) struct Handshake {
     max_background: u16,
     max_stack_depth: u32,
     request_timeout: u16,
+    /// Whether a pipe holds the largest request.
+    pipes_hold: bool,
 }
 
 impl Handshake {
-    pub(super) fn new(sent: InitIn) -> Handshake {
+    /// `pipes_hold` says whether requests could pass a pipe, where they are to.
+    pub(super) fn new(sent: InitIn, pipes_hold: bool) -> Handshake {
         Handshake {
             // In force since Linux 4.2 whether asked for or not.
             asked: sent.offered() & InitFlags::BIG_WRITES,
@@ -66,6 +72,7 @@ impl Handshake {
             max_background: 0,
             max_stack_depth: 0,
             request_timeout: 0,
+            pipes_hold,
         }
     }
 
@@ -106,6 +113,9 @@ impl Kernel for Handshake {
     }
 
     fn offers(&self, capability: Capability) -> Result<bool, &'static str> {
+        if capability == Capability::SpliceRead && !self.pipes_hold {
+            return Err(NO_PIPE);
+        }
         Ok(self.sent.offered().contains(flag(capability)))
     }
 
@@ -175,7 +185,7 @@ mod tests {
     #[test]
     fn only_what_is_offered_is_taken() {
         let offered = InitFlags::INIT_EXT | InitFlags::PASSTHROUGH;
-        let mut handshake = Handshake::new(kernel(offered));
+        let mut handshake = Handshake::new(kernel(offered), true);
         assert!(handshake.ask(Capability::Passthrough));
         assert!(!handshake.ask(Capability::PosixAcl));
         let answer = handshake.answer(1 << 20);
@@ -185,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_answer_is_in_the_kernels_version_with_room_for_the_largest_request() {
-        let mut handshake = Handshake::new(kernel(InitFlags::empty()));
+        let mut handshake = Handshake::new(kernel(InitFlags::empty()), true);
         handshake.set_max_write(4096);
         handshake.set_max_background(64);
         let answer = handshake.answer(1 << 20);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::pipe::{SpliceFlags, splice};
 
 use super::bell::{Bell, Wait};
 use super::sys;
@@ -106,6 +107,25 @@ impl Device {
     /// # Errors
     /// Anything but that end: the connection cannot be used any more.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        self.take(|connection| rustix::io::read(connection, &mut *buffer))
+    }
+
+    /// The same, with the message put into a pipe that is empty and can hold it, at most `len` bytes. Not for a
+    /// socket, which does not keep messages apart then.
+    pub(super) fn receive_into(
+        &self,
+        pipe: BorrowedFd<'_>,
+        len: usize,
+    ) -> io::Result<Option<usize>> {
+        let flags = SpliceFlags::empty();
+        self.take(|connection| splice(connection, None, pipe, None, len, flags))
+    }
+
+    /// Waits for a message, which `take` takes.
+    fn take(
+        &self,
+        mut take: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> io::Result<Option<usize>> {
         loop {
             if let Some(wait) = &self.wait {
                 match wait.for_message() {
@@ -115,7 +135,7 @@ impl Device {
                     Err(error) => return Err(error.into()),
                 }
             }
-            match rustix::io::read(&self.connection, &mut *buffer) {
+            match take(self.connection.as_fd()) {
                 // A socket whose other end is closed.
                 Ok(0) => return Ok(None),
                 Ok(len) => return Ok(Some(len)),

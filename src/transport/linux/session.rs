@@ -9,9 +9,11 @@ use super::device::Device;
 use super::helper::Attendant;
 use super::notify::Notifier;
 use super::serve::Context;
+use super::splice::Pipe;
 use super::wire::abi::{InitFlags, KERNEL_VERSION};
 use super::wire::{Dialect, Operation, Reply, Request};
 use super::workers::Workers;
+use crate::config::OptimizedFUSEConfig;
 use crate::filesystem::{DynamicFS, KernelNotifier};
 use crate::storage::Errno;
 use crate::transport::backing::BackingFiles;
@@ -39,6 +41,9 @@ impl LinuxSession {
         let (handshake, negotiation) = shake_hands(&fs, &device)?;
         let context = Context {
             splices: handshake.takes(InitFlags::SPLICE_WRITE) && device.is_fuse(),
+            moves: handshake.takes(InitFlags::SPLICE_MOVE),
+            largest_piped: (handshake.takes(InitFlags::SPLICE_READ) && device.is_fuse())
+                .then(|| largest_request(fs.config())),
             fs,
             device: Arc::new(device),
             dialect: Dialect {
@@ -88,12 +93,20 @@ fn shake_hands(fs: &DynamicFS, device: &Device) -> io::Result<(Handshake, Negoti
         );
         return Err(io::Error::new(io::ErrorKind::Unsupported, text));
     }
-    let mut handshake = Handshake::new(init);
+    let config = fs.config();
+    let pipes_hold = !config.splice_read || Pipe::holds(largest_request(config));
+    let mut handshake = Handshake::new(init, pipes_hold);
     let negotiation = handshake::negotiate(fs, Capability::ALL, &mut handshake);
-    let answer = handshake.answer(fs.config().max_read_size);
+    let answer = handshake.answer(config.max_read_size);
     let reply = Reply::arguments(unique, &answer);
     device.send(&reply.slices())?;
     Ok((handshake, negotiation))
+}
+
+/// Bytes of data in the largest request, whatever its kind: all have the same limit in pages.
+fn largest_request(config: &OptimizedFUSEConfig) -> usize {
+    let most = usize::try_from(handshake::max_request_bytes()).unwrap_or(usize::MAX);
+    config.max_read_size.max(config.max_write_size).min(most)
 }
 
 impl Session for LinuxSession {

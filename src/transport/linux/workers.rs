@@ -12,10 +12,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rustix::thread::CapabilitySets;
 
 use super::buffer::{Buffers, ReceiveBuffer};
 use super::device::Device;
 use super::serve::{self, Context};
+use super::splice::Received;
 
 /// Workers that wait beside the one which has a request: one, for the next caller. More than that are
 /// too many, if it stays so.
@@ -129,14 +131,20 @@ struct Worker<'a> {
     received: ReceiveBuffer,
     buffers: Buffers,
     surplus: Surplus,
+    /// That requests do not pass the pipe has been said.
+    told: bool,
 }
 
 impl<'a> Worker<'a> {
     fn new(workers: &'a Arc<Workers>, device: Arc<Device>) -> io::Result<Worker<'a>> {
+        if workers.context.largest_piped.is_some() {
+            regain_capabilities();
+        }
         Ok(Worker {
             received: ReceiveBuffer::new(workers.max_write)?,
             buffers: Buffers::new(),
             surplus: Surplus::default(),
+            told: false,
             workers,
             device,
         })
@@ -147,21 +155,53 @@ impl<'a> Worker<'a> {
         let waiting = &self.workers.waiting;
         loop {
             waiting.fetch_add(1, Ordering::Relaxed);
-            let received = self.device.receive(self.received.room());
+            let received = self.receive();
             let others = waiting.fetch_sub(1, Ordering::Relaxed) - 1;
-            let Some(len) = received? else {
+            let Some(received) = received? else {
                 return Ok(());
             };
             if others == 0 {
                 self.workers.reinforce(&self.device);
             }
-            let message = &self.received.room()[..len];
             let (context, device) = (&self.workers.context, &self.device);
-            serve::message(context, device, &mut self.buffers, message);
+            let (buffers, room) = (&mut self.buffers, self.received.room());
+            match received {
+                Received::Whole(len) => serve::message(context, device, buffers, &room[..len]),
+                Received::Begun(len) => serve::begun(context, device, buffers, &mut room[..len]),
+            }
             if self.surplus.lasts(others, Instant::now) {
                 return Ok(());
             }
         }
+    }
+
+    /// Waits for a message; by way of the pipe, where requests are to take it.
+    fn receive(&mut self) -> io::Result<Option<Received>> {
+        let room = self.received.room();
+        if let Some(largest) = self.workers.context.largest_piped {
+            match self.buffers.pipe.receive(&self.device, largest, room) {
+                Ok(received) => return Ok(received),
+                // Whatever is wrong, reading can do without a pipe, or says it too.
+                Err(error) if !self.told => {
+                    tracing::debug!(%error, "requests are read, and do not pass a pipe");
+                    self.told = true;
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(self.device.receive(room)?.map(Received::Whole))
+    }
+}
+
+/// A thread begins with the capabilities of the one that starts it, which may have given some up for whom it served
+/// last. A pipe larger than `fs.pipe-max-size` takes `CAP_SYS_RESOURCE`.
+fn regain_capabilities() {
+    let regained = rustix::thread::capabilities(None).and_then(|now| {
+        let effective = now.permitted;
+        rustix::thread::set_capabilities(None, CapabilitySets { effective, ..now })
+    });
+    if let Err(error) = regained {
+        tracing::debug!(%error, "a worker serves with the capabilities of its starter");
     }
 }
 
@@ -186,7 +226,30 @@ impl Surplus {
 
 #[cfg(test)]
 mod tests {
+    use rustix::thread::CapabilitySet;
+
     use super::*;
+
+    #[test]
+    fn a_thread_gets_back_what_its_starter_had_given_up() {
+        let effective = || rustix::thread::capabilities(None).expect("told").effective;
+        let starter = std::thread::spawn(move || {
+            let had = rustix::thread::capabilities(None).expect("told");
+            let none = CapabilitySet::empty();
+            let without = CapabilitySets {
+                effective: none,
+                ..had
+            };
+            rustix::thread::set_capabilities(None, without).expect("given up");
+            let started = std::thread::spawn(move || {
+                assert_eq!(effective(), none);
+                regain_capabilities();
+                assert_eq!(effective(), had.permitted);
+            });
+            started.join().expect("they are back");
+        });
+        starter.join().expect("they are back");
+    }
 
     #[test]
     fn a_worker_ends_when_too_many_have_waited_for_long() {

@@ -28,6 +28,10 @@ pub(in super::super) struct Context {
     pub(in super::super) dialect: Dialect,
     /// Whether answers may be spliced into the device.
     pub(in super::super) splices: bool,
+    /// Whether their pages may be moved into the page cache of the mount.
+    pub(in super::super) moves: bool,
+    /// Where requests pass a pipe: bytes of the data of the largest.
+    pub(in super::super) largest_piped: Option<usize>,
     /// The one user besides root who is served, where not all are.
     pub(in super::super) only: Option<u32>,
     pub(in super::super) backing: BackingFiles<BackingId>,
@@ -143,7 +147,8 @@ impl<'a> Call<'a> {
 
     /// Answers with the `len` bytes of data that are in a pipe, behind their header.
     pub(super) fn reply_spliced(&self, pipe: &mut Pipe, len: usize) {
-        let sent = pipe.send(self.device.as_fd(), size_of::<OutHeader>() + len);
+        let len = size_of::<OutHeader>() + len;
+        let sent = pipe.send(self.device.as_fd(), len, self.context.moves);
         settle(self.device, self.unique(), sent);
     }
 

@@ -81,17 +81,46 @@ fn gather(
 }
 
 pub(super) fn write(call: &Call<'_>, args: &WriteIn, data: &[u8]) {
-    let flags = WriteFlags {
-        from_page_cache: args.write_flags.contains(abi::WriteFlags::CACHE),
-    };
-    call.answer(Opcode::Write, |fs, caller| {
-        let n = fs.write(caller, call.ino(), args.fh, args.offset, data, flags)?;
+    answer_write(call, |fs| copy_in(call, fs, args, data));
+}
+
+/// A WRITE whose data are in `pipe`; as many as `room` has bytes, which is for a copy of them.
+pub(super) fn write_piped(call: &Call<'_>, args: &WriteIn, pipe: &mut Pipe, room: &mut [u8]) {
+    answer_write(call, |fs| {
+        let (caller, ino, flags) = (&call.caller, call.ino(), write_flags(args));
+        let (fh, offset, len) = (args.fh, args.offset, room.len());
+        let spliced = pipe.pour(|data| fs.write_from(caller, ino, fh, offset, data, len, flags));
+        if let Ok(n) = spliced {
+            fs.statistics().bytes_spliced(n as u64);
+            return Ok(n);
+        }
+        // Nothing was written. Whatever is wrong, writing a copy says it better, or can do it.
+        pipe.take_rest(room).map_err(|_| Errno::IO)?;
+        copy_in(call, fs, args, room)
+    });
+}
+
+/// Runs a WRITE, which says how many bytes it took.
+fn answer_write(call: &Call<'_>, write: impl FnOnce(&DynamicFS) -> Result<usize>) {
+    call.answer(Opcode::Write, |fs, _| {
+        let n = write(fs)?;
         fs.statistics().bytes_written(n as u64);
         Ok(WriteOut {
             size: n as u32,
             padding: 0,
         })
     });
+}
+
+fn copy_in(call: &Call<'_>, fs: &DynamicFS, args: &WriteIn, data: &[u8]) -> Result<usize> {
+    let (ino, flags) = (call.ino(), write_flags(args));
+    fs.write(&call.caller, ino, args.fh, args.offset, data, flags)
+}
+
+fn write_flags(args: &WriteIn) -> WriteFlags {
+    WriteFlags {
+        from_page_cache: args.write_flags.contains(abi::WriteFlags::CACHE),
+    }
 }
 
 pub(super) fn fallocate(call: &Call<'_>, args: &FallocateIn) {

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use super::buffer::Buffers;
 use super::device::Device;
-use super::wire::{DecodeError, Operation, Reply, Request};
+use super::splice::Pipe;
+use super::wire::{DecodeError, Operation, Reply, Request, WRITE_HEAD};
 use crate::stats::Opcode;
 use crate::storage::Errno;
 use call::Call;
@@ -32,21 +33,52 @@ pub(super) fn message(
     message: &[u8],
 ) {
     match Request::decode(message, context.dialect) {
-        Ok(request) => {
-            let call = Call::new(context, device, &request);
-            // A bug in a storage costs the request that met it, not the mount.
-            let dispatched = catch_unwind(AssertUnwindSafe(|| {
-                dispatch(&call, &request.operation, buffers);
-            }));
-            if dispatched.is_err() {
-                let operation = request.header.opcode;
-                tracing::error!(operation, "serving a request panicked");
-                if request.wants_answer() {
-                    call.reply(&Reply::error(request.header.unique, Errno::IO));
-                }
-            }
-        }
+        Ok(request) => serve(context, device, buffers, &request, |call, buffers| {
+            dispatch(call, &request.operation, buffers);
+        }),
         Err(error) => refuse(device, &error),
+    }
+}
+
+/// Serves a message of which only the first [`WRITE_HEAD`] bytes are in `message`, and the others in the pipe: a WRITE
+/// without taking its data out, if it can be.
+pub(super) fn begun(
+    context: &Arc<Context>,
+    device: &Arc<Device>,
+    buffers: &mut Buffers,
+    message: &mut [u8],
+) {
+    let (head, rest) = message.split_at_mut(WRITE_HEAD);
+    if let Some(request) = Request::decode_write(head, rest.len())
+        && let Operation::Write { args, .. } = request.operation
+    {
+        return serve(context, device, buffers, &request, |call, buffers| {
+            data::write_piped(call, args, &mut buffers.pipe, rest);
+        });
+    }
+    // What has no end is answered as such.
+    let taken = buffers.pipe.take_rest(rest);
+    let len = taken.map_or(WRITE_HEAD, |()| message.len());
+    self::message(context, device, buffers, &message[..len]);
+}
+
+/// A bug in a storage costs the request that met it, not the mount.
+fn serve(
+    context: &Arc<Context>,
+    device: &Arc<Device>,
+    buffers: &mut Buffers,
+    request: &Request<'_>,
+    answer: impl FnOnce(&Call<'_>, &mut Buffers),
+) {
+    let call = Call::new(context, device, request);
+    if catch_unwind(AssertUnwindSafe(|| answer(&call, buffers))).is_err() {
+        // Nobody knows what is in it.
+        buffers.pipe = Pipe::default();
+        let operation = request.header.opcode;
+        tracing::error!(operation, "serving a request panicked");
+        if request.wants_answer() {
+            call.fail(Errno::IO);
+        }
     }
 }
 

@@ -157,6 +157,24 @@ impl<'a> Request<'a> {
         })
     }
 
+    /// A WRITE whose `len` bytes of data are elsewhere: the request without them, from the `head` of the message.
+    /// `None` where the whole message is to be decoded, because it is another one or has a defect.
+    pub(crate) fn decode_write(head: &'a [u8], len: usize) -> Option<Request<'a>> {
+        let mut reader = Reader::new(head);
+        let header = reader.object::<InHeader>().ok()?;
+        let args = reader.object::<WriteIn>().ok()?;
+        reader.end().ok()?;
+        let is_write = Opcode::from_number(header.opcode) == Some(Opcode::Write)
+            && header.total_extlen == 0
+            && header.len as usize == head.len() + len
+            && args.size as usize == len;
+        is_write.then_some(Request {
+            header,
+            operation: Operation::Write { args, data: &[] },
+            extensions: Extensions::default(),
+        })
+    }
+
     /// Whether the kernel waits for an answer.
     pub(crate) fn wants_answer(&self) -> bool {
         Opcode::from_number(self.header.opcode).is_none_or(Opcode::wants_answer)

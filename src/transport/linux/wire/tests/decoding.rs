@@ -3,6 +3,7 @@ use std::ffi::OsStr;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::super::WRITE_HEAD;
 use super::super::abi::*;
 use super::super::encode::{Placed, check_decoder};
 use super::super::error::Defect;
@@ -38,6 +39,38 @@ fn every_message_comes_back_as_the_bytes_it_was() {
         assert_eq!(name, Some(&*format!("{opcode:?}")));
         assert_eq!(request.encode(dialect), message, "{opcode:?}");
     }
+}
+
+#[test]
+fn a_write_is_told_by_its_head_and_nothing_else_is() {
+    let head_of = |message: &[u8]| message.len().min(WRITE_HEAD);
+    for (opcode, dialect, message) in samples() {
+        let placed = Placed::new(&message);
+        let (head, data) = placed.bytes().split_at(head_of(&message));
+        let found = Request::decode_write(head, data.len());
+        if opcode != Opcode::Write {
+            assert_eq!(found, None, "{opcode:?}");
+            continue;
+        }
+        let whole = Request::decode(placed.bytes(), dialect).expect("a request");
+        let Operation::Write { args, .. } = whole.operation else {
+            panic!("a write");
+        };
+        let operation = Operation::Write { args, data: &[] };
+        assert_eq!(found, Some(Request { operation, ..whole }));
+        for other in [0, data.len() - 1, data.len() + 1] {
+            assert_eq!(Request::decode_write(head, other), None);
+        }
+        assert_eq!(
+            Request::decode_write(&head[..WRITE_HEAD - 8], data.len() + 8),
+            None
+        );
+    }
+    let mut extended = sample(Opcode::Write);
+    extend(&mut extended, &[0; 8]);
+    let placed = Placed::new(&extended);
+    let (head, data) = placed.bytes().split_at(WRITE_HEAD);
+    assert_eq!(Request::decode_write(head, data.len()), None);
 }
 
 #[test]
