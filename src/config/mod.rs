@@ -235,9 +235,9 @@ pub struct OptimizedFUSEConfig {
     /// without a copy in this process (`FUSE_SPLICE_READ`), from 64 KiB a request on. Default off: whether a request is a write
     /// shows only when it has been taken, so all of them pass the pipe, at two system calls each instead of one, and
     /// for writes a copy was as fast. The larger of [`max_read_size`](Self::max_read_size) and
-    /// [`max_write_size`](Self::max_write_size) and two pages must fit into a pipe (`fs.pipe-max-size`, 1 MiB unless raised, does
-    /// not bind a daemon with `CAP_SYS_RESOURCE`), or requests are read as without. Without effect with the
-    /// transport `fuser`, and where the storage has no kernel-backed files.
+    /// [`max_write_size`](Self::max_write_size) and two pages must fit into a pipe (`fs.pipe-max-size`, 1 MiB unless raised:
+    /// 1016 KiB), or requests are read as without. Without effect with the transport `fuser`, and where the storage
+    /// has no kernel-backed files.
     pub splice_read: bool,
     /// Move the pages of large reads that pass the daemon into the page cache of the mount, instead of copying them
     /// (`FUSE_SPLICE_MOVE`): the data are then in memory once. Default off: the pages leave the page cache of the backing

@@ -44,7 +44,7 @@ pub(super) fn flag(capability: Capability) -> InitFlags {
 }
 
 /// Why requests do not pass a pipe although that was asked for.
-const NO_PIPE: &str = "no pipe holds the largest request: a lower max_read_size and max_write_size, a higher fs.pipe-max-size or CAP_SYS_RESOURCE is needed";
+const NO_PIPE: &str = "no pipe holds the largest request: lower max_read_size and max_write_size by two pages, or raise fs.pipe-max-size";
 
 /// The oldest minor version of the protocol that is served: Linux 5.2. Messages of older ones are shorter.
 pub(super) const OLDEST_MINOR: u32 = 31;

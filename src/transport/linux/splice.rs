@@ -1,6 +1,7 @@
 //! File data between a backing file and the device, through a pipe: splice(2) hands the pages themselves on, so the
 //! kernel copies the data once, instead of twice through memory of this process.
 
+use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -13,13 +14,16 @@ use super::wire::WRITE_HEAD;
 use super::wire::abi::OutHeader;
 use crate::storage::Result as StorageResult;
 
-/// Bytes of a READ or WRITE from which data are spliced. For a READ it pays from here on. At 16 KiB it is even; at 64, 128 and 256 KiB a direct read takes 25, 40
-/// and 61 µs, and 29, 45 and 86 with two copies (Linux 6.18, 2 cores).
+/// Bytes of a READ or WRITE from which data are spliced. For a READ it pays from here on: at 16 KiB it is even; at 64, 128
+/// and 256 KiB a direct read takes 25, 40 and 61 µs, and 29, 45 and 86 with two copies (Linux 6.18, 2 cores).
 pub(super) const FROM: usize = 64 << 10;
 
 /// For how long a size that was refused is not asked for: each request of that size would pay for the question.
 /// Not for ever, because the pipes of others that leave no room (`fs.pipe-user-pages-soft`) may go.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes of the largest pipe without privileges (pipe(7)).
+const MOST: &str = "/proc/sys/fs/pipe-max-size";
 
 /// A message that was received by way of a pipe.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,9 +53,12 @@ struct Ends {
 }
 
 impl Pipe {
-    /// Whether a pipe of this user holds a request with so many bytes of data.
+    /// Whether every worker can have a pipe that holds a request with so many bytes of data: one that acts for
+    /// somebody else has no privileges.
     pub(super) fn holds(largest: usize) -> bool {
-        Pipe::default().with_room(largest).is_ok()
+        let most = fs::read_to_string(MOST).ok();
+        let most = most.and_then(|bytes| bytes.trim().parse().ok());
+        fits(largest, most.unwrap_or(1 << 20)) && Pipe::default().with_room(largest).is_ok()
     }
 
     /// Puts the header of an answer into the pipe, and behind it `len` bytes of `file` from `offset`; fewer only
@@ -154,9 +161,7 @@ impl Pipe {
 
     /// With room for so many bytes of data.
     fn with_room(&mut self, bytes: usize) -> io::Result<&Ends> {
-        // Each page takes a place of its own; the header takes one, and data that begin within a page one more. A
-        // request has no more pages than its limit, wherever its data begin.
-        let needed = bytes.saturating_add(2 * rustix::param::page_size());
+        let needed = room_for(bytes);
         if let Some((refused, when)) = self.refused
             && needed >= refused
             && when.elapsed() < PATIENCE
@@ -220,6 +225,18 @@ impl Ends {
         }
         Ok(done)
     }
+}
+
+/// Bytes of a pipe for so many bytes of data. Each page takes a place of its own; the header takes one, and data that begin
+/// within a page one more. A request has no more pages than its limit, wherever its data begin.
+fn room_for(data: usize) -> usize {
+    data.saturating_add(2 * rustix::param::page_size())
+}
+
+/// Whether a pipe of at most `most` bytes has that room; the kernel makes them of powers of two.
+fn fits(data: usize, most: usize) -> bool {
+    let room = room_for(data).checked_next_power_of_two();
+    room.is_some_and(|room| room <= most)
 }
 
 #[cfg(test)]
@@ -339,6 +356,16 @@ mod tests {
         pipe.take_rest(&mut rest).expect("all of them");
         assert!(rest == message(len)[WRITE_HEAD..]);
         pipe.take_rest(&mut rest).expect_err("nothing is left");
+    }
+
+    #[test]
+    fn a_request_and_two_pages_have_to_fit() {
+        let page = rustix::param::page_size();
+        assert!(fits((1 << 20) - 2 * page, 1 << 20));
+        assert!(!fits((1 << 20) - page, 1 << 20));
+        assert!(!fits(1 << 20, (2 << 20) - page), "no power of two");
+        assert!(fits(1 << 20, 2 << 20));
+        assert!(!fits(usize::MAX, usize::MAX));
     }
 
     #[test]

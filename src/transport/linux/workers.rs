@@ -12,7 +12,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rustix::thread::CapabilitySets;
 
 use super::buffer::{Buffers, ReceiveBuffer};
 use super::device::Device;
@@ -137,9 +136,6 @@ struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     fn new(workers: &'a Arc<Workers>, device: Arc<Device>) -> io::Result<Worker<'a>> {
-        if workers.context.largest_piped.is_some() {
-            regain_capabilities();
-        }
         Ok(Worker {
             received: ReceiveBuffer::new(workers.max_write)?,
             buffers: Buffers::new(),
@@ -193,18 +189,6 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// A thread begins with the capabilities of the one that starts it, which may have given some up for whom it served
-/// last. A pipe larger than `fs.pipe-max-size` takes `CAP_SYS_RESOURCE`.
-fn regain_capabilities() {
-    let regained = rustix::thread::capabilities(None).and_then(|now| {
-        let effective = now.permitted;
-        rustix::thread::set_capabilities(None, CapabilitySets { effective, ..now })
-    });
-    if let Err(error) = regained {
-        tracing::debug!(%error, "a worker serves with the capabilities of its starter");
-    }
-}
-
 /// Whether more workers wait than are needed, and how long they have.
 #[derive(Default)]
 struct Surplus {
@@ -226,30 +210,7 @@ impl Surplus {
 
 #[cfg(test)]
 mod tests {
-    use rustix::thread::CapabilitySet;
-
     use super::*;
-
-    #[test]
-    fn a_thread_gets_back_what_its_starter_had_given_up() {
-        let effective = || rustix::thread::capabilities(None).expect("told").effective;
-        let starter = std::thread::spawn(move || {
-            let had = rustix::thread::capabilities(None).expect("told");
-            let none = CapabilitySet::empty();
-            let without = CapabilitySets {
-                effective: none,
-                ..had
-            };
-            rustix::thread::set_capabilities(None, without).expect("given up");
-            let started = std::thread::spawn(move || {
-                assert_eq!(effective(), none);
-                regain_capabilities();
-                assert_eq!(effective(), had.permitted);
-            });
-            started.join().expect("they are back");
-        });
-        starter.join().expect("they are back");
-    }
 
     #[test]
     fn a_worker_ends_when_too_many_have_waited_for_long() {
