@@ -367,9 +367,9 @@ static FIELDS: &[Field] = table! {
         switch!(birth_time);
     cpu_latency_qos, cpu_latency_qos, "keep idle processors from halting while requests come fast",
         switch!(cpu_latency_qos);
-    splice_read, splice_read, "take requests by a pipe, and data of large writes from there",
+    splice_read, splice_read, "splice data of large writes from the kernel into the backing file",
         switch!(splice_read);
-    splice_move, splice_move, "move pages of large reads from one page cache to the other",
+    splice_move, splice_move, "move pages of large reads from one page cache to the other instead of copying",
         switch!(splice_move);
     transport, transport, "how requests reach the daemon", choice!(transport: TransportChoice);
     allow_other, allow_other, "let other users enter the mount", switch!(allow_other);

@@ -231,13 +231,13 @@ pub struct OptimizedFUSEConfig {
     /// whole request takes 8 without). The price is power: they poll, all of the machine, as long as at least 5,000 requests
     /// come a second, and 50 ms longer. Default off, except in the high-performance preset.
     pub cpu_latency_qos: bool,
-    /// Have requests come through a pipe, so that the data of large writes that pass the daemon go to the backing file
-    /// without a copy in this process (`FUSE_SPLICE_READ`), from 64 KiB a request on. Default off: whether a request is a write
-    /// shows only when it has been taken, so all of them pass the pipe, at two system calls each instead of one, and
-    /// for writes a copy was as fast. The larger of [`max_read_size`](Self::max_read_size) and
-    /// [`max_write_size`](Self::max_write_size) and two pages must fit into a pipe (`fs.pipe-max-size`, 1 MiB unless raised:
-    /// 1016 KiB), or requests are read as without. Without effect with the transport `fuser`, and where the storage
-    /// has no kernel-backed files.
+    /// Take requests by a pipe while large writes come, so that the data of those that pass the daemon go to the backing
+    /// file without a copy in this process (`FUSE_SPLICE_READ`), from 64 KiB a request on. Whether a request is a write shows
+    /// only when it has been taken, so a worker takes the sixteen after a large one in the same way, at a system call more
+    /// each. Default off: files in passthrough do not write through the daemon, and requests of the presets' size fit into no
+    /// pipe: the larger of [`max_read_size`](Self::max_read_size) and [`max_write_size`](Self::max_write_size), and two pages,
+    /// must be within `fs.pipe-max-size` (1 MiB unless raised: 1016 KiB), or requests are read as without. Without effect with
+    /// the transport `fuser`, and where the storage has no kernel-backed files.
     pub splice_read: bool,
     /// Move the pages of large reads that pass the daemon into the page cache of the mount, instead of copying them
     /// (`FUSE_SPLICE_MOVE`): the data are then in memory once. Default off: the pages leave the page cache of the backing

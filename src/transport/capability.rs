@@ -183,7 +183,7 @@ fn ask(capability: Capability, config: &OptimizedFUSEConfig, storage: &StorageCa
         }
         Capability::SpliceWrite => when(storage.kernel_backed, NOT_KERNEL_BACKED),
         Capability::SpliceRead if !config.splice_read => no(
-            "splice_read is off: every request would pass through a pipe, and a copy of the data of a WRITE was as fast",
+            "splice_read is off: it takes requests that fit into a pipe, and pays for large writes alone",
         ),
         Capability::SpliceRead => when(storage.kernel_backed, NOT_KERNEL_BACKED),
         Capability::SpliceMove if !config.splice_move => no(

@@ -35,6 +35,15 @@ pub(super) enum Received {
     Begun(usize),
 }
 
+impl Received {
+    /// Bytes of the message.
+    pub(super) fn len(&self) -> usize {
+        match *self {
+            Received::Whole(len) | Received::Begun(len) => len,
+        }
+    }
+}
+
 /// A pipe that answers pass through, and requests where they are to. Made when it is first used; between a request
 /// and the next it is empty.
 #[derive(Debug, Default)]

@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 use super::buffer::{Buffers, ReceiveBuffer};
 use super::device::Device;
 use super::serve::{self, Context};
-use super::splice::Received;
+use super::splice::{FROM, Received};
+use super::wire::WRITE_HEAD;
 
 /// Workers that wait beside the one which has a request: one, for the next caller. More than that are
 /// too many, if it stays so.
@@ -130,8 +131,7 @@ struct Worker<'a> {
     received: ReceiveBuffer,
     buffers: Buffers,
     surplus: Surplus,
-    /// That requests do not pass the pipe has been said.
-    told: bool,
+    by_pipe: ByPipe,
 }
 
 impl<'a> Worker<'a> {
@@ -140,7 +140,7 @@ impl<'a> Worker<'a> {
             received: ReceiveBuffer::new(workers.max_write)?,
             buffers: Buffers::new(),
             surplus: Surplus::default(),
-            told: false,
+            by_pipe: ByPipe::default(),
             workers,
             device,
         })
@@ -174,18 +174,46 @@ impl<'a> Worker<'a> {
     /// Waits for a message; by way of the pipe, where requests are to take it.
     fn receive(&mut self) -> io::Result<Option<Received>> {
         let room = self.received.room();
-        if let Some(largest) = self.workers.context.largest_piped {
+        let largest = self.workers.context.largest_piped;
+        if let Some(largest) = largest.filter(|_| self.by_pipe.pays()) {
             match self.buffers.pipe.receive(&self.device, largest, room) {
-                Ok(received) => return Ok(received),
-                // Whatever is wrong, reading can do without a pipe, or says it too.
-                Err(error) if !self.told => {
-                    tracing::debug!(%error, "requests are read, and do not pass a pipe");
-                    self.told = true;
+                Ok(received) => {
+                    self.by_pipe
+                        .came(received.as_ref().map_or(0, Received::len));
+                    return Ok(received);
                 }
-                Err(_) => {}
+                // Whatever is wrong, reading can do without a pipe, or says it too.
+                Err(error) => tracing::debug!(%error, "requests are read, and do not pass a pipe"),
             }
         }
-        Ok(self.device.receive(room)?.map(Received::Whole))
+        let len = self.device.receive(room)?;
+        self.by_pipe.came(len.unwrap_or(0));
+        Ok(len.map(Received::Whole))
+    }
+}
+
+/// Whether the next request should come by the pipe. Large writes come in runs, and others would take a system call
+/// more.
+#[derive(Default)]
+struct ByPipe {
+    /// Requests until one is read again.
+    rest: u32,
+}
+
+impl ByPipe {
+    /// Requests after a large one that still come by the pipe: a file that is copied has some between its data.
+    const AFTER: u32 = 16;
+
+    fn pays(&self) -> bool {
+        self.rest > 0
+    }
+
+    /// A request of `len` bytes came.
+    fn came(&mut self, len: usize) {
+        self.rest = match len >= WRITE_HEAD + FROM {
+            true => Self::AFTER,
+            false => self.rest.saturating_sub(1),
+        };
     }
 }
 
@@ -211,6 +239,21 @@ impl Surplus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_come_by_the_pipe_for_a_while_after_a_large_one() {
+        let mut by_pipe = ByPipe::default();
+        by_pipe.came(WRITE_HEAD + FROM - 1);
+        assert!(!by_pipe.pays());
+        for _ in 0..2 {
+            by_pipe.came(WRITE_HEAD + FROM);
+            for _ in 0..ByPipe::AFTER {
+                assert!(by_pipe.pays());
+                by_pipe.came(100);
+            }
+            assert!(!by_pipe.pays());
+        }
+    }
 
     #[test]
     fn a_worker_ends_when_too_many_have_waited_for_long() {
