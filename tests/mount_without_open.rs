@@ -203,8 +203,7 @@ fn what_chattr_forbids_is_refused_at_the_write() {
         Flagged::set(mount.backing("fixed"), IFlags::IMMUTABLE),
     ];
     if flagged.iter().any(Option::is_none) {
-        eprintln!("SKIPPED: the file system of the test has no flags");
-        return;
+        return support::skipped("flags of inodes", "a file system that has them");
     }
     let refused = |name, offset| {
         let file = File::options().write(true).open(mount.path(name)).unwrap();

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use zerocopy::{Immutable, IntoBytes};
 
+use super::WRITE_HEAD;
 use super::abi::*;
 use super::request::{Dialect, Operation, Request};
 
@@ -30,6 +31,7 @@ impl Request<'_> {
 pub fn check_decoder(message: &[u8], setxattr_ext: bool) {
     let dialect = Dialect { setxattr_ext };
     let placed = Placed::new(message);
+    check_write(placed.bytes(), dialect);
     let request = match Request::decode(placed.bytes(), dialect) {
         Ok(request) => request,
         Err(error) => {
@@ -45,6 +47,23 @@ pub fn check_decoder(message: &[u8], setxattr_ext: bool) {
     let again = Placed::new(&request.encode(dialect));
     assert_eq!(again.bytes().len(), message.len());
     assert_eq!(Request::decode(again.bytes(), dialect), Ok(request));
+}
+
+/// What is taken for a WRITE by its head alone must be that WRITE as a whole.
+fn check_write(message: &[u8], dialect: Dialect) {
+    let (head, rest) = message.split_at(message.len().min(WRITE_HEAD));
+    let Some(by_head) = Request::decode_write(head, rest.len()) else {
+        return;
+    };
+    let Operation::Write { args, data: b"" } = by_head.operation else {
+        panic!("{:?}", by_head.operation);
+    };
+    let operation = Operation::Write { args, data: rest };
+    let whole = Request {
+        operation,
+        ..by_head
+    };
+    assert_eq!(Request::decode(message, dialect), Ok(whole));
 }
 
 /// Bytes at an address that is a multiple of 8.
