@@ -20,7 +20,7 @@ use dynamicfs::storage::{
 };
 use dynamicfs::{IoMode, LockMode, MountOption, OpenPolicy, OptimizedFUSEConfig, TransportChoice};
 use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
-use support::sys::Handle;
+use support::sys::{Handle, Mapping};
 use support::{DEADLINE, Mounted, TestMount, can_mount, is_mountpoint, test_dir, wait_for, within};
 
 fn native() -> OptimizedFUSEConfig {
@@ -655,5 +655,64 @@ fn labels_are_asked_for_where_they_are_kept_and_nothing_else_changes() {
         fs::create_dir(mount.path("dir")).unwrap();
         std::os::unix::fs::symlink("file", mount.path("link")).unwrap();
         assert_eq!(fs::read(mount.path("link")).unwrap(), b"x");
+    }
+}
+
+#[test]
+fn a_file_open_for_direct_io_can_be_mapped_by_several() {
+    if !can_mount("DIRECT_IO_ALLOW_MMAP") {
+        return;
+    }
+    let mut config = native();
+    config.io_mode = IoMode::Direct;
+    let mount = TestMount::prepared(config, |root| fs::write(root.join("f"), [1; 8192]).unwrap());
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .write(true)
+        .open(mount.path("f"))
+        .unwrap();
+    let mapped = Mapping::shared(&file, 8192);
+    if !in_force(&mount, "DIRECT_IO_ALLOW_MMAP") {
+        assert_eq!(
+            mapped.err().and_then(|error| error.raw_os_error()),
+            Some(libc::ENODEV)
+        );
+        return;
+    }
+    let (mut mapped, again) = (mapped.unwrap(), Mapping::shared(&file, 8192).unwrap());
+    mapped[5000] = 7;
+    assert_eq!((again[5000], again[4999]), (7, 1));
+    mapped.sync().unwrap();
+    assert_eq!(fs::read(mount.backing("f")).unwrap()[5000], 7);
+    // read(2) goes by the daemon, and sees what is in memory all the same.
+    mapped[6000] = 8;
+    assert_eq!(fs::read(mount.path("f")).unwrap()[6000], 8);
+}
+
+#[test]
+fn requests_are_as_long_as_was_asked_for() {
+    if !can_mount("MAX_PAGES") {
+        return;
+    }
+    const LEN: usize = 1 << 20;
+    // Memory that begins within a page takes a page, and so a request, more.
+    let mut memory = vec![0; LEN + rustix::param::page_size()];
+    let start = memory.as_ptr().align_offset(rustix::param::page_size());
+    let memory = &mut memory[start..][..LEN];
+    for bytes in [128 << 10, LEN] {
+        let mut config = native();
+        config.io_mode = IoMode::Direct;
+        (config.max_read_size, config.max_write_size) = (bytes, bytes);
+        let mount = TestMount::local(config);
+        assert!(in_force(&mount, "MAX_PAGES"));
+        memory.fill(7);
+        fs::write(mount.path("f"), &*memory).unwrap();
+        assert_eq!(mount.ops("WRITE"), (LEN / bytes) as u64);
+        memory.fill(0);
+        let file = File::open(mount.path("f")).unwrap();
+        assert_eq!(file.read_at(memory, 0).unwrap(), LEN);
+        assert_eq!(mount.ops("READ"), (LEN / bytes) as u64);
+        assert!(memory.iter().all(|&byte| byte == 7));
     }
 }

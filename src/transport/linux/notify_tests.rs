@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
+use rustix::mount::MountFlags;
 use tempfile::TempDir;
 
 use super::buffer::{Buffers, ReceiveBuffer};
@@ -51,6 +52,8 @@ struct Served {
     minor: u32,
     /// Whether the handshake took `HAS_RESEND`.
     resends: bool,
+    /// Whether it took `HAS_EXPIRE_ONLY`.
+    expires: bool,
     mountpoint: PathBuf,
     /// The next request that waits for an answer is to be dropped.
     drops: Arc<AtomicBool>,
@@ -93,6 +96,7 @@ impl Served {
             storage,
             minor: session.negotiation().kernel_abi.1,
             resends: in_force(session.negotiation(), Capability::HasResend),
+            expires: in_force(session.negotiation(), Capability::HasExpireOnly),
             mountpoint: dir.path().to_owned(),
             drops,
             dropped,
@@ -232,6 +236,34 @@ fn names_that_expire_or_are_invalid_are_looked_up_again() {
         sent.expect("taken");
         assert!(!served.exists(name), "{name}");
     }
+}
+
+#[test]
+fn a_name_that_expires_keeps_what_is_mounted_on_it() {
+    if !can_mount("EXPIRE_ONLY") {
+        return;
+    }
+    let served = Served::new();
+    let (name, at) = (OsStr::new("dir"), served.path("dir"));
+    fs::create_dir(&at).expect("made");
+    let mount = || rustix::mount::mount("none", &at, "tmpfs", MountFlags::empty(), None);
+    let is_mounted = || !served.exists("dir/behind");
+    fs::write(at.join("behind"), "").expect("written");
+    mount().expect("mounted");
+    assert!(is_mounted());
+    served
+        .send(&Notification::expire_entry(ROOT_INO, name))
+        .expect("taken");
+    assert!(is_mounted() || !served.expires, "since 7.38");
+    if is_mounted() {
+        platform::unmount(&at, false).expect("it was mounted");
+    }
+    // One that is invalid does not.
+    mount().expect("mounted");
+    served
+        .send(&Notification::inval_entry(ROOT_INO, name))
+        .expect("taken");
+    assert!(!is_mounted());
 }
 
 #[test]
