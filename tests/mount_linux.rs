@@ -5,7 +5,7 @@ mod support;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,16 @@ use std::time::Duration;
 
 use dynamicfs::mount::MountError;
 use dynamicfs::storage::{
-    Attr, Caller, CreateMode, Entry, Errno, Fh, FileKind, FilesystemInterface, Ino, MemoryStorage,
-    OpenFlags, ROOT_INO, Result,
+    Attr, Caller, CreateMode, Entry, Errno, Fh, FileKind, FilesystemInterface, Ino, Layer, Layered,
+    MemoryStorage, OpenFlags, ROOT_INO, Result,
 };
 use dynamicfs::{IoMode, LockMode, MountOption, OpenPolicy, OptimizedFUSEConfig, TransportChoice};
-use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, OFlags, flock, linkat};
 use support::sys::{Handle, Mapping};
-use support::{DEADLINE, Mounted, TestMount, can_mount, is_mountpoint, test_dir, wait_for, within};
+use support::{
+    DEADLINE, Mounted, TestMount, can_mount, is_mountpoint, local_storage, test_dir, wait_for,
+    within,
+};
 
 fn native() -> OptimizedFUSEConfig {
     let mut config = OptimizedFUSEConfig::balanced();
@@ -714,5 +717,69 @@ fn requests_are_as_long_as_was_asked_for() {
         assert_eq!(file.read_at(memory, 0).unwrap(), LEN);
         assert_eq!(mount.ops("READ"), (LEN / bytes) as u64);
         assert!(memory.iter().all(|&byte| byte == 7));
+    }
+}
+
+/// Holds each read back until another has come.
+#[derive(Default)]
+struct Together(Mutex<usize>, Condvar);
+
+impl Layer for Together {
+    fn read(
+        &self,
+        below: &dyn FilesystemInterface,
+        ino: Ino,
+        fh: Fh,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> Result<usize> {
+        let Together(came, change) = self;
+        let mut now = came.lock().unwrap();
+        *now += 1;
+        change.notify_all();
+        let (now, _) = change
+            .wait_timeout_while(now, DEADLINE, |now| *now < 2)
+            .unwrap();
+        assert!(*now >= 2, "no other read came beside one that waits");
+        drop(now);
+        below.read(ino, fh, offset, buf)
+    }
+
+    fn file_to_read(&self, _: &dyn FilesystemInterface, _: Ino, _: Fh) -> Option<Arc<OwnedFd>> {
+        None
+    }
+}
+
+#[test]
+fn one_read_is_several_requests_at_a_time() {
+    if !can_mount("ASYNC_READ and ASYNC_DIO") {
+        return;
+    }
+    const LEN: usize = 1 << 20;
+    for (capability, flags) in [
+        ("ASYNC_READ", OFlags::empty()),
+        ("ASYNC_DIO", OFlags::DIRECT),
+    ] {
+        let mut config = native();
+        config.io_mode = IoMode::WriteThrough;
+        config.worker_threads = 4;
+        config.readahead_size = LEN;
+        config.max_read_size = LEN / 8;
+        let (dir, backing) = (test_dir(), "backing");
+        fs::create_dir(dir.path().join(backing)).unwrap();
+        fs::write(dir.path().join(backing).join("f"), vec![7; LEN]).unwrap();
+        let local = local_storage(&dir.path().join(backing), &config);
+        let storage = Layered::new(Box::new(local), Together::default());
+        let mount = TestMount::over(dir, Box::new(storage), config);
+        assert!(in_force(&mount, capability));
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(flags.bits() as i32);
+        let file = options.open(mount.path("f")).unwrap();
+        let mut memory = vec![0; LEN + rustix::param::page_size()];
+        let start = memory.as_ptr().align_offset(rustix::param::page_size());
+        let memory = &mut memory[start..][..LEN];
+        assert_eq!(file.read_at(memory, 0).unwrap(), LEN, "{capability}");
+        assert!(memory.iter().all(|&byte| byte == 7));
+        assert!(mount.ops("READ") >= 8, "{capability}");
     }
 }
