@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, recv, send, shutdown,
@@ -150,7 +151,9 @@ impl Wire {
     /// # Errors
     /// `EAGAIN` when no answer comes; `EPIPE` when the session has ended.
     pub fn receive_any(&mut self) -> io::Result<(u64, io::Result<&[u8]>)> {
-        let (n, _) = recv(&self.connection, &mut self.answer[..], RecvFlags::empty())?;
+        // With a limit to the wait, any signal ends it, also one of whoever measures this process.
+        let (n, _) =
+            retry_on_intr(|| recv(&self.connection, &mut self.answer[..], RecvFlags::empty()))?;
         let Some((header, body)) = self.answer[..n].split_first_chunk::<ANSWER_HEADER>() else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
