@@ -22,8 +22,8 @@ use dynamicfs::{IoMode, LockMode, MountOption, OpenPolicy, OptimizedFUSEConfig, 
 use rustix::fs::{AtFlags, CWD, FlockOperation, OFlags, flock, linkat};
 use support::sys::{Handle, Mapping};
 use support::{
-    DEADLINE, Mounted, TestMount, can_mount, is_mountpoint, local_storage, test_dir, wait_for,
-    within,
+    Aligned, DEADLINE, Mounted, TestMount, can_mount, is_mountpoint, local_storage, test_dir,
+    wait_for, within, writable,
 };
 
 fn native() -> OptimizedFUSEConfig {
@@ -669,12 +669,7 @@ fn a_file_open_for_direct_io_can_be_mapped_by_several() {
     let mut config = native();
     config.io_mode = IoMode::Direct;
     let mount = TestMount::prepared(config, |root| fs::write(root.join("f"), [1; 8192]).unwrap());
-    let mut options = OpenOptions::new();
-    let file = options
-        .read(true)
-        .write(true)
-        .open(mount.path("f"))
-        .unwrap();
+    let file = writable(mount.path("f"));
     let mapped = Mapping::shared(&file, 8192);
     if !in_force(&mount, "DIRECT_IO_ALLOW_MMAP") {
         assert_eq!(
@@ -700,9 +695,8 @@ fn requests_are_as_long_as_was_asked_for() {
     }
     const LEN: usize = 1 << 20;
     // Memory that begins within a page takes a page, and so a request, more.
-    let mut memory = vec![0; LEN + rustix::param::page_size()];
-    let start = memory.as_ptr().align_offset(rustix::param::page_size());
-    let memory = &mut memory[start..][..LEN];
+    let mut memory = Aligned::new(LEN);
+    let memory = memory.bytes();
     for bytes in [128 << 10, LEN] {
         let mut config = native();
         config.io_mode = IoMode::Direct;
@@ -775,9 +769,8 @@ fn one_read_is_several_requests_at_a_time() {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(flags.bits() as i32);
         let file = options.open(mount.path("f")).unwrap();
-        let mut memory = vec![0; LEN + rustix::param::page_size()];
-        let start = memory.as_ptr().align_offset(rustix::param::page_size());
-        let memory = &mut memory[start..][..LEN];
+        let mut memory = Aligned::new(LEN);
+        let memory = memory.bytes();
         assert_eq!(file.read_at(memory, 0).unwrap(), LEN, "{capability}");
         assert!(memory.iter().all(|&byte| byte == 7));
         assert!(mount.ops("READ") >= 8, "{capability}");

@@ -16,7 +16,10 @@ use dynamicfs::storage::{
 use dynamicfs::{IoMode, OptimizedFUSEConfig, TransportChoice};
 use rustix::fs::IFlags;
 use support::sys::Mapping;
-use support::{Lcg, Mounted, TestMount, can_mount, local_storage, skipped, test_dir, with_io_mode};
+use support::{
+    Aligned, Lcg, Mounted, TestMount, can_mount, local_storage, skipped, test_dir, with_io_mode,
+    writable,
+};
 
 /// The file is no multiple of a page.
 const LEN: usize = (1 << 20) + 1234;
@@ -125,12 +128,7 @@ fn what_was_just_written_is_read() {
         return;
     }
     let mount = mount(native(IoMode::Direct));
-    let mut options = OpenOptions::new();
-    let file = options
-        .read(true)
-        .write(true)
-        .open(mount.path("f"))
-        .unwrap();
+    let file = writable(mount.path("f"));
     for round in 0..50 {
         let data = vec![round; 200_000];
         file.write_all_at(&data, 100_000).unwrap();
@@ -155,6 +153,7 @@ fn files_that_nobody_opened_are_spliced_from_too() {
 
 #[test]
 fn several_read_at_once_each_its_own() {
+    const AT_ONCE: usize = 128 << 10;
     if !can_mount("several readers") {
         return;
     }
@@ -171,8 +170,8 @@ fn several_read_at_once_each_its_own() {
                     let mut options = OpenOptions::new();
                     let options = options.read(true).custom_flags(libc::O_DIRECT);
                     let file = options.open(&path).unwrap();
-                    let mut buffer = Aligned::new();
-                    for at in (0..4 << 20).step_by(Aligned::LEN) {
+                    let mut buffer = Aligned::new(AT_ONCE);
+                    for at in (0..4 << 20).step_by(AT_ONCE) {
                         let bytes = buffer.bytes();
                         file.read_exact_at(bytes, at).unwrap();
                         assert!(bytes.iter().all(|&byte| byte == n), "{n} at {at}");
@@ -182,22 +181,6 @@ fn several_read_at_once_each_its_own() {
         }
     });
     assert!(spliced(&mount) >= 4 * 10 * (4 << 20));
-}
-
-/// Memory for direct I/O.
-struct Aligned(Vec<u8>);
-
-impl Aligned {
-    const LEN: usize = 128 << 10;
-
-    fn new() -> Aligned {
-        Aligned(vec![0; Aligned::LEN + 4096])
-    }
-
-    fn bytes(&mut self) -> &mut [u8] {
-        let start = self.0.as_ptr().align_offset(4096);
-        &mut self.0[start..][..Aligned::LEN]
-    }
 }
 
 #[test]
@@ -248,11 +231,6 @@ fn mount_pages(config: OptimizedFUSEConfig) -> TestMount {
         // Dirty pages stay where they are.
         file.sync_all().unwrap();
     })
-}
-
-fn writable(path: impl AsRef<std::path::Path>) -> File {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).open(path).unwrap()
 }
 
 /// How many pages of the file `f` the page cache has behind the mount.

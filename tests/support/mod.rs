@@ -47,6 +47,35 @@ pub fn skipped(case: &str, missing: &str) {
     eprintln!("SKIPPED {case}: needs {missing}");
 }
 
+/// A file that is there, open for reading and writing.
+pub fn writable(path: impl AsRef<Path>) -> fs::File {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).open(path).unwrap()
+}
+
+/// Memory for direct I/O: it begins with a page.
+pub struct Aligned {
+    memory: Vec<u8>,
+    len: usize,
+}
+
+impl Aligned {
+    pub fn new(len: usize) -> Aligned {
+        Aligned {
+            memory: vec![0; len + rustix::param::page_size()],
+            len,
+        }
+    }
+
+    pub fn bytes(&mut self) -> &mut [u8] {
+        let start = self
+            .memory
+            .as_ptr()
+            .align_offset(rustix::param::page_size());
+        &mut self.memory[start..][..self.len]
+    }
+}
+
 /// Waits until `condition` holds; fails after `limit`.
 pub fn wait_for(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;

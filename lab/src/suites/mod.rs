@@ -28,7 +28,7 @@ use dynamicfs::config::Preset;
 use serde::{Deserialize, Serialize};
 
 use self::xfstests::Xfstests;
-use crate::outcome::SuiteResult;
+use crate::outcome::{Outcome, SuiteResult};
 use crate::paths::Paths;
 use crate::suite::Set;
 use crate::target::{Dynamicfs, Permissions};
@@ -263,6 +263,14 @@ fn exactly(names: &BTreeSet<&str>, result: SuiteResult) -> Result<SuiteResult> {
         bail!("cases expected or reported but not both: {odd:?}");
     }
     Ok(result)
+}
+
+/// A failure as the outcome of a case.
+fn outcome(result: Result<()>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Passed,
+        Err(error) => Outcome::Failed(format!("{error:#}")),
+    }
 }
 
 /// Takes away all that is in a directory.

@@ -3,8 +3,9 @@
 //! A thread says beforehand which label its next creations bear (setfscreatecon(3)), so nothing is ever there without
 //! its own.
 
-use rustix::fs::{Mode, OFlags};
 use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::storage::types::{Errno, Result, SecurityLabel};
 

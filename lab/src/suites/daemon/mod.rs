@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use self::scene::Setting;
-use super::{Place, Programs, fresh_directory};
+use super::{Place, Programs, fresh_directory, outcome};
 use crate::fusectl::Fusectl;
 use crate::outcome::{Case, Outcome, SuiteResult};
 
@@ -62,12 +62,4 @@ pub fn run(place: &Place<'_>, programs: &Programs) -> Result<SuiteResult> {
         cases,
         elapsed: start.elapsed(),
     })
-}
-
-/// A failure as the outcome of a case.
-fn outcome(result: Result<()>) -> Outcome {
-    match result {
-        Ok(()) => Outcome::Passed,
-        Err(error) => Outcome::Failed(format!("{error:#}")),
-    }
 }

@@ -17,8 +17,8 @@ use rustix::fs::{
 };
 use rustix::mount::{MountFlags, mount};
 
-use super::{Mounted, Place, fresh_directory};
-use crate::outcome::{Case, Outcome, SuiteResult};
+use super::{Mounted, Place, fresh_directory, outcome};
+use crate::outcome::{Case, SuiteResult};
 use crate::process;
 use crate::target::{Mount, mount_options};
 
@@ -74,11 +74,8 @@ pub fn run(place: &Place<'_>) -> Result<SuiteResult> {
         fresh_directory(&source)?;
         let both = Both::new(mounted, &source, &work.join("mnt"), asked)?;
         let mut note = |case: &str, result: Result<()>| {
-            let outcome = match result {
-                Ok(()) => Outcome::Passed,
-                Err(error) => Outcome::Failed(format!("{error:#}")),
-            };
-            cases.insert(format!("security_ctx={asked}::{case}"), Case::from(outcome));
+            let name = format!("security_ctx={asked}::{case}");
+            cases.insert(name, Case::from(outcome(result)));
         };
         for (name, make) in OBJECTS {
             note(name, both.is_born_with(name, make, label));
